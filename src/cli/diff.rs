@@ -3,7 +3,9 @@
 //! If the answers differ, the second question is scored with the first answer, so that all compared rows predict the
 //! same token. --out keeps that scored trace, and `render --view diff` draws it against the first.
 
-use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::common::{
+    cancel_on_interrupt, check_writable, print_json, trace_file, usage, with_trace_extension,
+};
 use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
 use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
@@ -30,9 +32,11 @@ Examples:
   vlmscope render before.vlmtrace --view diff --second-trace after-scored.vlmtrace --out diff.png
   vlmscope diff a.vlmtrace b.vlmtrace --align shared --json     without a model: only shared tokens")]
 pub(crate) struct Args {
-    /// The first trace.
+    /// The first trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     first: PathBuf,
     /// The second trace; changes are second minus first.
+    #[arg(value_parser = trace_file())]
     second: PathBuf,
     /// How tokens are aligned where the answers differ.
     #[arg(long, value_enum, default_value_t = AlignFlag::Scored)]

@@ -1,6 +1,6 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
-use super::common::{replace, usage};
+use super::common::{replace, trace_file, usage};
 use super::selection::{AxisFlag, Selection, kept, refused};
 use crate::analysis::diff::check_geometry;
 use crate::analysis::reduce::Keep;
@@ -38,7 +38,8 @@ Examples:
   vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy
   vlmscope export cat.vlmtrace --map gradient_attention --token 3 --head all --out gradients.npy")]
 pub(crate) struct Args {
-    /// The trace.
+    /// The trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     #[command(flatten)]
     selection: Selection,

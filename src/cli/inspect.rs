@@ -1,6 +1,6 @@
 //! `vlmscope inspect`: the contents of a trace or a bundle, read without running a model.
 
-use super::common::{human_bytes, print_json};
+use super::common::{human_bytes, print_json, trace_file};
 use super::selection;
 use crate::analysis::reduce::Keep;
 use crate::files;
@@ -21,7 +21,8 @@ Examples:
   vlmscope inspect onnx/tiny
   vlmscope inspect cat.vlmtrace --json | jq .tokens")]
 pub(crate) struct Args {
-    /// A trace file or a bundle folder.
+    /// A trace file, captured:N for a sample trace, or a bundle folder.
+    #[arg(value_parser = trace_file())]
     path: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

@@ -1,6 +1,6 @@
 //! `vlmscope [FILES]`: the window.
 
-use super::common::usage;
+use super::common::{trace_file, usage};
 use crate::gpu::GpuOptions;
 use crate::model::Address;
 use crate::settings::Settings;
@@ -12,9 +12,9 @@ use std::path::PathBuf;
 /// Open the window.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Pictures, .vlmtrace files, folders of traces, tables (.parquet), a walkthrough (.toml, .zip) or a model folder
-    /// [default: the built-in model and a sample picture].
-    #[arg(value_name = "FILES")]
+    /// Pictures, .vlmtrace files, folders of traces, tables (.parquet), a walkthrough (.toml, .zip), a model folder, or
+    /// captured:N for a sample trace [default: the built-in model and a sample picture].
+    #[arg(value_name = "FILES", value_parser = trace_file())]
     files: Vec<PathBuf>,
     /// Use the model of another machine: ssh://USER@HOST:PORT/PATH/TO/vlmscope (only HOST is needed), or exec:PROGRAM
     /// (docs/serve.md).

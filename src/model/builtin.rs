@@ -1,4 +1,4 @@
-//! The built-in model and its sample pictures, embedded in the program.
+//! The built-in model, its sample pictures, and sample traces that were captured from another model, embedded in the program.
 //!
 //! ONNX Runtime memory-maps weights from files, so the bundle is unpacked once into the user's cache folder, under a
 //! name that contains its hash: two versions of the program never share a folder.
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
 
 const SAMPLES: &str = "samples/";
+const CAPTURED: &str = "captured/";
 const COMPARED_BLOCK_BYTES: usize = 1 << 18;
 
 /// Prefix of the name of its folder, before eight bytes of the hash of its manifest.
@@ -32,7 +33,7 @@ pub enum BuiltinError {
     Absent,
     /// It could not be unpacked.
     #[error(
-        "cannot unpack the built-in model to {path}: {source}. Make room there, or set XDG_CACHE_HOME to a folder that can be written.",
+        "cannot unpack files of this program to {path}: {source}. Make room there, or set XDG_CACHE_HOME to a folder that can be written.",
         path = path.display()
     )]
     Unpack {
@@ -41,10 +42,13 @@ pub enum BuiltinError {
         /// The operating system's error.
         source: std::io::Error,
     },
-    /// The list of samples is invalid.
+    /// The program was built without `onnx/tiny-qwen3-vl/samples`.
     #[error(
-        "the list of sample pictures in this program cannot be read: {reason}. Build it again."
+        "this program was built without the captured samples (onnx/tiny-qwen3-vl/samples was missing)"
     )]
+    NoCaptured,
+    /// A list of samples is invalid.
+    #[error("the list of samples in this program cannot be read: {reason}. Build it again.")]
     Samples {
         /// The parser's message.
         reason: String,
@@ -95,6 +99,39 @@ pub fn samples() -> Result<Vec<Sample>, BuiltinError> {
         .map_err(|error| BuiltinError::Samples { reason: error.to_string() })
 }
 
+/// A trace that was captured from a model of another class, which this program does not run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Captured {
+    /// File name.
+    pub file: String,
+    /// A short title.
+    pub title: String,
+}
+
+/// The captured sample traces.
+///
+/// # Errors
+/// If the program was built without them.
+pub fn captured() -> Result<Vec<Captured>, BuiltinError> {
+    let list = file(&format!("{CAPTURED}samples.json")).ok_or(BuiltinError::NoCaptured)?;
+    serde_json::from_slice(list)
+        .map_err(|error| BuiltinError::Samples { reason: error.to_string() })
+}
+
+/// A captured sample trace as a file in the user's cache folder, unpacked if it is not there yet.
+///
+/// # Errors
+/// If the program was built without it, or if the disk is full.
+pub fn captured_file(name: &str) -> Result<PathBuf, BuiltinError> {
+    let bytes = file(&format!("{CAPTURED}{name}")).ok_or(BuiltinError::NoCaptured)?;
+    let digest = hex(&Sha256::digest(bytes)[..8]);
+    let folder = unpacked_folder(&format!("captured-{digest}"));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| write_unless_same(&folder, name, bytes))
+        .map_err(|source| BuiltinError::Unpack { path: folder.clone(), source })?;
+    Ok(folder.join(name))
+}
+
 /// The boxes of the objects in a trace's picture, if it is one of the samples (identified by its file name and size).
 pub fn boxes_of(trace: &Trace) -> Vec<NamedBox> {
     let Some(info) = trace.meta().preprocess.first() else { return Vec::new() };
@@ -138,10 +175,14 @@ pub fn is_builtin(folder: &Path) -> bool {
 pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     let manifest = file("manifest.json").ok_or(BuiltinError::Absent)?;
     let digest = hex(&Sha256::digest(manifest)[..8]);
-    let cache = cache_folder().unwrap_or_else(|| std::env::temp_dir().join("vlmscope"));
-    let folder = cache.join(format!("{FOLDER_PREFIX}{digest}"));
+    let folder = unpacked_folder(&format!("{FOLDER_PREFIX}{digest}"));
     unpack_to(&folder)?;
     Ok(folder)
+}
+
+/// A folder for unpacked files, in the user's cache or, where the system has no such place, among its temporary files.
+fn unpacked_folder(name: &str) -> PathBuf {
+    cache_folder().unwrap_or_else(|| std::env::temp_dir().join("vlmscope")).join(name)
 }
 
 /// The user's cache folder of this program; `None` where the system has no such place.
@@ -156,7 +197,8 @@ pub(super) fn cache_folder() -> Option<PathBuf> {
 pub fn unpack_to(folder: &Path) -> Result<(), BuiltinError> {
     let unpack = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        for (name, bytes) in FILES.iter().filter(|(name, _)| !name.starts_with(SAMPLES)) {
+        let is_sample = |name: &str| name.starts_with(SAMPLES) || name.starts_with(CAPTURED);
+        for (name, bytes) in FILES.iter().filter(|(name, _)| !is_sample(name)) {
             write_unless_same(folder, name, bytes)?;
         }
         Ok(())

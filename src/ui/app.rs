@@ -17,7 +17,7 @@ use super::model_feed::Wake;
 use super::notices::Notice;
 use super::picture_strip::PictureStrips;
 use super::present::options::PresentOptions;
-use super::samples::Sample;
+use super::samples::{CapturedSample, Sample};
 use super::score::Scores;
 use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
@@ -124,6 +124,8 @@ pub struct App {
     pub notices: Vec<Notice>,
     /// The built-in pictures with a small copy each, once they are drawn.
     pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
+    /// The captured sample traces with a small picture each, once they are drawn.
+    pub captured_samples: Vec<(egui::TextureHandle, CapturedSample)>,
     /// The pictures of bookmarked views, those that were asked for.
     pub thumbnails: Vec<Thumbnail>,
     /// The small pictures of answers with several pictures.
@@ -234,6 +236,7 @@ impl App {
             tokens_height: 0.0,
             notices: Vec::new(),
             samples: None,
+            captured_samples: Vec::new(),
             thumbnails: Vec::new(),
             picture_strips: PictureStrips::default(),
             look: ViewState::default(),
@@ -352,6 +355,7 @@ impl App {
     /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self) {
         self.samples = None;
+        self.captured_samples.clear();
         self.thumbnails.clear();
         self.picture_strips.clear();
         self.data_sets.forget_textures();

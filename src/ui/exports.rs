@@ -7,7 +7,7 @@ use super::document::DocumentId;
 use super::error_text::error_text;
 use super::figures::{self, FigureJob, FigureKind, FigureRenderer};
 use super::model_feed::Wake;
-use super::picture_strip::small_pictures;
+use super::picture_strip::{side_by_side, small_pictures};
 use super::samples;
 use super::task_result::TaskResult;
 use crate::files;
@@ -147,6 +147,15 @@ impl Exports {
                 Some((sample, egui::ColorImage::from_rgba_unmultiplied(size, small.as_raw())))
             };
             Ok(TaskResult::Samples(samples::samples()?.into_iter().filter_map(small).collect()))
+        });
+        self.run("captured samples", move || {
+            let small = |sample: samples::CapturedSample| {
+                let pixels = side_by_side(&Trace::open(&sample.path)?);
+                anyhow::Ok(pixels.map(|pixels| (sample, pixels)))
+            };
+            let drawn = samples::captured_samples()?.into_iter().map(small);
+            let drawn: Vec<_> = drawn.collect::<anyhow::Result<_>>()?;
+            Ok(TaskResult::CapturedSamples(drawn.into_iter().flatten().collect()))
         });
     }
 

@@ -156,6 +156,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         recorder: app.take.as_ref(),
         scores: app.scores.as_ref(),
         samples: app.samples.as_deref(),
+        captured_samples: &app.captured_samples,
         thumbnails: &app.thumbnails,
         picture_strips: &app.picture_strips,
         stage: &app.stage,

@@ -14,7 +14,7 @@ use super::marking::Marking;
 use super::notices::Notice;
 use super::picture_strip::PictureStrips;
 use super::ranking::Ranked;
-use super::samples::Sample;
+use super::samples::{CapturedSample, Sample};
 use super::score::Scores;
 use super::stage::StageRenderer;
 use super::tasks::Task;
@@ -70,6 +70,8 @@ pub struct PaneContext<'a> {
     pub scores: Option<&'a Scores>,
     /// The samples with their small pictures, once they are drawn.
     pub samples: Option<&'a [(egui::TextureHandle, Sample)]>,
+    /// The captured sample traces with a small picture each, once they are drawn.
+    pub captured_samples: &'a [(egui::TextureHandle, CapturedSample)],
     /// The pictures of bookmarked views, those that were asked for.
     pub thumbnails: &'a [Thumbnail],
     /// The small pictures of answers with several pictures.

@@ -3,13 +3,15 @@
 use super::document::{Document, DocumentId};
 use crate::analysis::density::Frame;
 use crate::trace::Trace;
-use crate::view::{ImageForm, PictureChoice};
-use egui::{ColorImage, Context, TextureHandle, TextureOptions};
+use crate::view::{ImageForm, PictureChoice, pictures};
+use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
 use image::{DynamicImage, RgbImage};
 use std::collections::BTreeMap;
 
 /// Largest width and height of a small picture in pixels: sharp on a screen with two pixels a point.
 const SIDE: [u32; 2] = [256, 112];
+/// Pixels between small pictures that are joined.
+const GAP: usize = 8;
 
 /// The small pictures of one answer by their number; empty until they are drawn.
 pub type SmallPictures = BTreeMap<u32, TextureHandle>;
@@ -62,6 +64,27 @@ pub fn small_pictures(trace: &Trace, numbers: &[u32]) -> Vec<(u32, ColorImage)> 
     numbers.iter().filter_map(small).collect()
 }
 
+/// Small pictures of all pictures of a trace beside each other; `None` if it has none that can be decoded.
+pub fn side_by_side(trace: &Trace) -> Option<ColorImage> {
+    let numbers = pictures(trace.meta());
+    let small: Vec<ColorImage> =
+        small_pictures(trace, &numbers).into_iter().map(|(_, pixels)| pixels).collect();
+    let height = small.iter().map(ColorImage::height).max()?;
+    let gaps = GAP * (small.len() - 1);
+    let width = small.iter().map(ColorImage::width).sum::<usize>() + gaps;
+    let mut joined = ColorImage::filled([width, height], Color32::TRANSPARENT);
+    let mut left = 0;
+    for picture in &small {
+        let top = (height - picture.height()) / 2;
+        for (y, row) in picture.pixels.chunks_exact(picture.width()).enumerate() {
+            let start = (top + y) * width + left;
+            joined.pixels[start..start + row.len()].copy_from_slice(row);
+        }
+        left += picture.width() + GAP;
+    }
+    Some(joined)
+}
+
 fn small_picture(trace: &Trace, number: u32) -> Option<ColorImage> {
     let original = trace.picture_original(number as usize);
     let decoded = original.and_then(|bytes| image::load_from_memory(bytes).ok());
@@ -102,5 +125,15 @@ mod tests {
         assert_eq!(sizes, [(0, [168, 112]), (1, [67, 112])]);
         assert_eq!(small_pictures(&open("frames"), &[0, 1, 2]).len(), 3);
         assert!(small_pictures(&open("frames"), &[9]).is_empty(), "there is no such picture");
+    }
+
+    #[test]
+    fn pictures_stand_beside_each_other() {
+        let trace = open("two_pictures");
+        let joined = side_by_side(&trace).unwrap();
+        assert_eq!(joined.size, [168 + GAP + 67, 112]);
+        let small = small_pictures(&trace, &[1]);
+        assert_eq!(joined[(168 + GAP + 5, 9)], small[0].1[(5, 9)]);
+        assert_eq!(joined[(168 + 1, 50)], Color32::TRANSPARENT);
     }
 }

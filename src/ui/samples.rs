@@ -1,6 +1,7 @@
 //! Questions to try.
 
 use crate::model::{Picture, builtin};
+use std::path::PathBuf;
 
 /// Questions that fit any picture.
 const GENERAL: [&str; 3] = ["What is this?", "What colour is it?", "Describe the picture."];
@@ -40,6 +41,30 @@ pub struct Sample {
     pub title: String,
     /// Questions, the one to start with first.
     pub questions: Vec<String>,
+}
+
+/// A trace that was captured from another model.
+#[derive(Clone, Debug)]
+pub struct CapturedSample {
+    /// Its file.
+    pub path: PathBuf,
+    /// Title of its pictures.
+    pub title: String,
+}
+
+/// The captured sample traces, unpacked; none if this program was built without them.
+///
+/// # Errors
+/// If the disk is full.
+pub fn captured_samples() -> anyhow::Result<Vec<CapturedSample>> {
+    let unpacked = |sample: builtin::Captured| {
+        let path = builtin::captured_file(&sample.file)?;
+        Ok(CapturedSample { path, title: sample.title })
+    };
+    match builtin::captured() {
+        Err(builtin::BuiltinError::NoCaptured) => Ok(Vec::new()),
+        samples => samples?.into_iter().map(unpacked).collect(),
+    }
 }
 
 /// The samples of the built-in model.

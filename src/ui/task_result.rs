@@ -9,7 +9,7 @@ use super::dialogs::Dialog;
 use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
 use super::film::FilmOptions;
-use super::samples::Sample;
+use super::samples::{CapturedSample, Sample};
 use super::session::{Restored, Restoring};
 use super::walkthrough::confirm::AfterConfirm;
 use super::walkthrough::editor::NewWalkthrough;
@@ -59,6 +59,8 @@ pub enum TaskResult {
     Preview(egui::ColorImage),
     /// The samples with their small pictures.
     Samples(Vec<(Sample, egui::ColorImage)>),
+    /// The captured sample traces with a small picture each.
+    CapturedSamples(Vec<(CapturedSample, egui::ColorImage)>),
     /// A file was written.
     Saved(PathBuf),
     /// The trace of a document was written, in the version with this identity.

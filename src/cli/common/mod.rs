@@ -11,6 +11,7 @@ mod show;
 mod sinks;
 mod site;
 mod size;
+mod trace_file;
 mod usage;
 
 pub(crate) use files::{check_writable, replace, with_trace_extension};
@@ -26,4 +27,5 @@ pub(crate) use show::Show;
 pub(crate) use sinks::{sink_json, sinks_text};
 pub(crate) use site::SiteFlag;
 pub(crate) use size::size;
+pub(crate) use trace_file::trace_file;
 pub(crate) use usage::{UsageError, usage};

@@ -1,7 +1,7 @@
 //! The flags of `vlmscope render`.
 
 use super::flags::Flags;
-use crate::cli::common::size;
+use crate::cli::common::{size, trace_file};
 use std::path::PathBuf;
 
 /// Draw a view of a trace as a figure.
@@ -20,7 +20,8 @@ Examples:
   vlmscope render cat.vlmtrace --layer 14 --out 'token-{token}.png'
   vlmscope render cat.vlmtrace --state view.toml --out fig.png")]
 pub(crate) struct Args {
-    /// The trace; may be left out if --state names one.
+    /// The trace, or captured:N for a sample trace; may be left out if --state names one.
+    #[arg(value_parser = trace_file())]
     pub(super) trace: Option<PathBuf>,
     /// A view state as TOML.
     #[arg(long, value_name = "FILE")]

@@ -77,6 +77,14 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             };
             app.samples = Some(samples.into_iter().map(load).collect());
         }
+        TaskResult::CapturedSamples(samples) => {
+            let load =
+                |(sample, pixels): (crate::ui::samples::CapturedSample, egui::ColorImage)| {
+                    let options = egui::TextureOptions::LINEAR;
+                    (ctx.load_texture(&sample.title, pixels, options), sample)
+                };
+            app.captured_samples = samples.into_iter().map(load).collect();
+        }
         TaskResult::PictureStrip(of, drawn) => app.picture_strips.keep(ctx, of, drawn),
         TaskResult::Thumbnail(bookmark, pixels) => {
             let texture = ctx.load_texture("thumbnail", pixels, egui::TextureOptions::LINEAR);

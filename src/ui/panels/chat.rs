@@ -17,7 +17,7 @@ use crate::ui::widgets::{
     primary_button, text_in,
 };
 use crate::view::figure::number;
-use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Key, Modifiers, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::path::PathBuf;
 
 /// Largest height of the question's field, in points: six lines.
@@ -45,6 +45,7 @@ impl PaneUi for ChatPane {
             history(cx, ui);
             sampling(cx, ui);
             samples(cx, ui);
+            captured_samples(cx, ui);
             recent(cx, ui);
         });
     }
@@ -515,22 +516,51 @@ fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
             for (index, (texture, title)) in samples.into_iter().enumerate() {
-                let (rect, response) = ui.allocate_exact_size(vec2(62.0, 62.0), Sense::click());
-                response.widget_info(|| {
-                    WidgetInfo::labeled(Role::Button, true, format!("Sample: {title}"))
-                });
-                let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-                let image = egui::epaint::RectShape::filled(rect, 4.0, egui::Color32::WHITE);
-                ui.painter().add(image.with_texture(texture, uv));
-                if response.hovered() || response.has_focus() {
-                    frame_in_data(ui, rect, Mark::Hovered);
-                }
+                let label = format!("Sample: {title}");
+                let response = small_picture(ui, texture, vec2(62.0, 62.0), &label);
                 if response.on_hover_text(title).clicked() {
                     cx.intents.send(Intent::UseSample(index));
                 }
             }
         });
     });
+}
+
+/// Traces of another model; a click opens one.
+fn captured_samples(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if cx.captured_samples.is_empty() {
+        return;
+    }
+    let header = egui::CollapsingHeader::new("Captured from a tiny Qwen3-VL").id_salt("captured");
+    header.default_open(true).show_unindented(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+            for (texture, sample) in cx.captured_samples {
+                let size = texture.size_vec2() * (62.0 / texture.size_vec2().y);
+                let size = size * (ui.max_rect().width() / size.x).min(1.0);
+                let title = format!("Captured: {}", sample.title);
+                if small_picture(ui, texture.id(), size, &title)
+                    .on_hover_text(&sample.title)
+                    .clicked()
+                {
+                    cx.intents.send(Intent::Open(sample.path.clone()));
+                }
+            }
+        });
+    });
+}
+
+/// A small picture as a button.
+fn small_picture(ui: &mut Ui, texture: egui::TextureId, size: Vec2, title: &str) -> Response {
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, title));
+    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    let image = egui::epaint::RectShape::filled(rect, 4.0, egui::Color32::WHITE);
+    ui.painter().add(image.with_texture(texture, uv));
+    if response.hovered() || response.has_focus() {
+        frame_in_data(ui, rect, Mark::Hovered);
+    }
+    response
 }
 
 fn recent(cx: &PaneContext<'_>, ui: &mut Ui) {
