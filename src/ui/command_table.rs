@@ -226,6 +226,8 @@ macro_rules! ui_commands {
                     => |app, _| data_set::save_ranking(app),
                 SaveTableSamples "Save the data set's shown samples as CSV…"
                     => |app, _| data_set::save_samples(app),
+                FolderDataSet "Show the traces in the folder of this answer as a data set"
+                    => |app, _| data_set::of_shown_folder(app),
                 CloseDataSet "Close the table" => |app, _| data_set::close_shown(app),
                 Bookmark "Bookmark this view" [CTRL D] => |app, _| bookmarks::add(app),
             }

@@ -4,7 +4,7 @@ use super::document::Document;
 use super::figures::FigureJob;
 use crate::gpu::Gpu;
 use crate::settings::Bookmark;
-use crate::view::{Camera, ViewState};
+use crate::view::{Camera, ViewKind, ViewState};
 use egui::TextureHandle;
 use std::sync::Arc;
 
@@ -39,9 +39,19 @@ impl Thumbnail {
     }
 }
 
+/// A view as a small picture. Beside the bars of the relevancy view, a picture would be a few pixels wide: the map is
+/// shown alone.
+pub fn small_view(state: &ViewState) -> ViewState {
+    let mut state = state.clone();
+    if state.view == ViewKind::Relevancy {
+        state.view = ViewKind::Overlay;
+    }
+    state
+}
+
 /// The figure of a bookmark's view without text, as large as a thumbnail.
 pub fn job(gpu: Arc<Gpu>, bookmark: &Bookmark, doc: &Document) -> FigureJob {
-    let mut state = bookmark.state.clone();
+    let mut state = small_view(&bookmark.state);
     (state.legend, state.caption.show) = (false, false);
     (state.hovered, state.trace, state.text_scale) = (None, None, 0.5);
     state.camera = Camera::default();

@@ -95,13 +95,13 @@ impl Quantity {
     /// The description in a caption.
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Focus => "share of the image × (1 − entropy / ln N)",
-            Self::ImageShare => "sum over the image",
+            Self::Focus => "share of the picture × (1 − entropy / ln N)",
+            Self::ImageShare => "sum over the picture",
             Self::Peak => "largest patch",
             Self::Entropy => "over the patches",
             Self::Inside => "share inside the object",
             Self::QuestionShare => "sum over the question",
-            Self::Change => "share of the image, first − second",
+            Self::Change => "share of the picture, first − second",
             Self::Effect => "Δ log p with the head off",
             Self::ImageToAnswer => "mean per patch",
             Self::QuestionToAnswer => "mean per question token",

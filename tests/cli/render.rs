@@ -221,7 +221,8 @@ fn a_figure_holds_what_it_takes_to_make_it_again() {
     let command = text("vlmscope command").unwrap();
     assert!(command.starts_with("vlmscope render a.vlmtrace --token 2"), "{command}");
     let caption = text("Description").unwrap();
-    assert!(caption.starts_with("attention · answer token 2 triangle · L2 H3 · image"));
+    assert!(caption.starts_with("attention · answer token 2 triangle · L2 H3, "), "{caption}");
+    assert!(caption.contains(" on the picture"), "{caption}");
     let state = text("vlmscope state").unwrap();
     ViewState::from_toml(state).unwrap();
     folder.write("again.toml", state);

@@ -76,7 +76,7 @@ fn line() -> Vec<TextRun> {
     vec![
         TextRun::plain("attention · answer token 3 "),
         TextRun::strong("fox"),
-        TextRun::plain(" · L4 H1 · image, 0.000–0.184"),
+        TextRun::plain(" · L4 H1 · picture, 0.000–0.184"),
     ]
 }
 
@@ -250,10 +250,10 @@ fn the_caption_says_what_is_shown() {
         change(&mut state);
         text_of(&caption(&state, trace.meta(), None, Some([0.0, 0.184])))
     };
-    assert_eq!(text(&|_| {}), "attention · answer token 2 triangle · L3 H1 · image, 0.000–0.184");
+    assert_eq!(text(&|_| {}), "attention · answer token 2 triangle · L3 H1 · picture, 0.000–0.184");
     assert_eq!(
         text(&|state| state.map.heads = AxisSet::MAX),
-        "attention · answer token 2 triangle · layer 3 · max of 6 heads · image, 0.000–0.184"
+        "attention · answer token 2 triangle · layer 3 · max of 6 heads · picture, 0.000–0.184"
     );
     let second = |mix| {
         move |state: &mut ViewState| {
@@ -264,7 +264,7 @@ fn the_caption_says_what_is_shown() {
     };
     assert_eq!(
         text(&second(Mix::Difference)),
-        "attention · answer token 2 triangle · difference L3 H1 − L3 H4 · image, 0.000–0.184"
+        "attention · answer token 2 triangle · difference L3 H1 − L3 H4 · picture, 0.000–0.184"
     );
     assert_eq!(
         text(&|state| {
@@ -436,7 +436,7 @@ fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
     assert!(shown.len() == 2 && shown[1].ends_with('…'), "{shown:?}");
     // The program's own line leaves its closing numbers to the legend.
     state.caption.text = None;
-    let long = "attention · mean of answer tokens 0–4 · L4 H1 · image";
+    let long = "attention · mean of answer tokens 0–4 · L4 H1 · picture";
     let shown = lay(&state, &[TextRun::plain(long), TextRun::plain(", 0.000–0.184")]);
     assert!(!shown.join(" ").contains("0.0"), "{shown:?}");
 }
@@ -452,7 +452,7 @@ fn the_share_is_whole_at_every_width() {
         ..Readout::default()
     };
     let line = caption(&state, trace.meta(), None, readout);
-    assert!(text_of(&line).contains("image, 86.3 % on the picture, 0.0"), "{}", text_of(&line));
+    assert!(text_of(&line).contains("heads, 86.3 % on the picture, 0.0"), "{}", text_of(&line));
     let content = Content::Picture { aspect: 1.0 };
     for width in (440..1400).step_by(20) {
         let figure = Figure::layout(&state, [width, 420], &content, &line, readout);

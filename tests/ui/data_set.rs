@@ -5,6 +5,7 @@ use egui::{Key, Modifiers, pos2, vec2};
 use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vlmscope::analysis::outline::{Outline, RegionPart};
 use vlmscope::settings::Settings;
 use vlmscope::table::statistics::{Condition, HeadColumn};
 use vlmscope::table::{
@@ -16,7 +17,7 @@ use vlmscope::ui::headless::HeadlessOptions;
 use vlmscope::ui::intent::{DataSetCommand, Intent, PathCommand};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
-use vlmscope::view::Queries;
+use vlmscope::view::{Command, MarkedObject, Queries};
 
 /// Samples of a test's table.
 const SAMPLES: u32 = 60;
@@ -747,6 +748,27 @@ fn a_folder_of_traces_becomes_a_table_and_one_with_tables_opens_them() {
     assert!(damaged, "a trace that cannot be read is named");
     until(&mut window, |app| (0..3).all(|row| doc(app).tiles.get(row).is_some()));
     assert!(doc(window.state()).tiles.get(0).unwrap().map.is_some());
+    // No object is marked: the reason says what is needed.
+    change(&mut window, |view| view.column = HeadColumn::Inside);
+    let lacks = doc(window.state()).numbers().unwrap().matrix.lacks.clone().unwrap();
+    assert!(lacks.contains("an object that is marked (Y)"), "{lacks}");
+    // An object that is marked in one of the open answers.
+    let id = window.state().docs.iter().find(|doc| doc.path == Some(traces.join("t1.vlmtrace")));
+    let id = id.unwrap().id;
+    window.state().intents.send(Intent::Show(id));
+    settle(&mut window);
+    let part = RegionPart::new(Outline::All);
+    let object = MarkedObject { name: "square".into(), picture: 0, parts: vec![part] };
+    window.state().intents.command(Command::SetObject(0, Box::new(object)));
+    settle(&mut window);
+    let table = doc(window.state()).id;
+    act(&mut window, UiCommand::FolderDataSet);
+    until(&mut window, |app| doc(app).id != table);
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).samples().text("object", 1), Some("square"));
+    change(&mut window, |view| view.column = HeadColumn::Inside);
+    let numbers = doc(window.state()).numbers().unwrap();
+    assert!(numbers.matrix.lacks.is_none() && numbers.moments.cells.iter().all(|cell| cell.n == 1));
     // Many traces become a table at once.
     for copy in 0..40 {
         let path = traces.join(format!("copy{copy:02}.vlmtrace"));
@@ -782,6 +804,25 @@ fn narrow_and_large_windows_show_every_part() {
         shoot(&mut window, &format!("data_set_narrow_{part}"));
     }
     assert!(window.query_by_label("Sample s059: answer 59").is_some());
+    drop(window);
+    // The list of columns stays inside of a low window, and its last column can be reached.
+    let mut window = window_of(&path, [700.0, 300.0]);
+    window.get_by_label("Order of the samples").click();
+    settle(&mut window);
+    shoot(&mut window, "data_set_low_columns");
+    let middle = window.get_by_label("Expected").rect().center();
+    assert!(window.get_by_label("Trace").rect().top() > 300.0, "it is further down");
+    window.event(egui::Event::PointerMoved(middle));
+    window.event(egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Point,
+        source: egui::MouseWheelSource::Wheel,
+        delta: vec2(0.0, -5000.0),
+        phase: egui::TouchPhase::Move,
+        modifiers: Modifiers::NONE,
+    });
+    settle(&mut window);
+    let last = window.get_by_label("Trace").rect();
+    assert!(last.top() > 0.0 && last.bottom() <= 300.0, "{last:?}");
     drop(window);
     let mut window = window_of(&path, [1920.0, 1080.0]);
     shoot(&mut window, "data_set_1920");

@@ -383,3 +383,20 @@ fn the_loupe_shows_the_head_of_the_keys_and_of_the_pointer() {
     assert!(name.starts_with("L1 H2 · ") && aspect > 0.0, "{name}");
     assert!(playback.error.is_none(), "{:?}", playback.error);
 }
+
+#[test]
+fn explore_on_a_card_shows_the_step_beside_it_at_once() {
+    let mut window = open([1280, 720], View::Stage, false);
+    wait(&mut window, 0.1);
+    let card = shot(&mut window, "card");
+    press(&mut window, Key::E);
+    let explored = shot(&mut window, "card_explored");
+    assert!(window.state().playback.explored().unwrap().opacity > 0.0, "the map is seen");
+    press(&mut window, Key::E);
+    assert_eq!(shot(&mut window, "card_again"), card);
+    // The same as from the step itself.
+    press(&mut window, Key::PageDown);
+    wait(&mut window, 3.0);
+    press(&mut window, Key::E);
+    assert_eq!(shot(&mut window, "step_explored"), explored);
+}

@@ -91,6 +91,7 @@ fn fill(window: &mut Window, root: &Path) {
         curves: Curves { curves: vec![curves], done: 2, total: 2 },
     });
     app.intents.act(UiCommand::EditWalkthrough);
+    app.intents.act(UiCommand::DuplicateStep);
     app.intents.act(UiCommand::Bookmark);
     app.chat.question = "And the cat?".into();
     settle(window);
@@ -156,6 +157,10 @@ fn check_restored(root: &Path, settings: &Path) -> Window {
     let editor = app.editor.as_ref().unwrap();
     assert!(editor.is_unsaved() && editor.walkthrough().steps.len() > 1);
     assert!(editor.trace_set.shows(doc.id), "its steps show the answer that is open");
+    assert_eq!(editor.can_undo_redo(), [true, false], "the duplicated step can be undone");
+    let before = &editor.versions().past[0];
+    assert_eq!(before.steps.len() + 1, editor.walkthrough().steps.len());
+    assert!(before.steps.iter().all(|step| editor.walkthrough().steps.contains(step)));
     assert_eq!(app.settings.bookmarks.len(), 1);
     assert!(doc.is_of(&app.settings.bookmarks[0]), "the bookmark finds its answer");
     assert_eq!(app.chat.question, "And the cat?");

@@ -344,7 +344,7 @@ mod tests {
     fn the_layout_measures_what_the_typeface_really_covers() {
         let mut kind = Type::new();
         for text in [
-            "attention · answer token 3 fox · L4 H1 · image, 0.000–0.184",
+            "attention · answer token 3 fox · L4 H1 · picture, 0.000–0.184",
             "The quick brown fox jumps over the lazy dog",
             "0123456789",
             "mean of 32 layers, −0.05 to 0.05 × … →",

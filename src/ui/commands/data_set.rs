@@ -16,7 +16,8 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_changes::next_of;
 use crate::ui::widgets::thousands;
-use crate::view::LayerHead;
+use crate::view::{LayerHead, MarkedObject};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -405,12 +406,27 @@ pub fn open_folder(app: &mut App, folder: &Path) {
     }
 }
 
-/// Makes a table of the traces in a folder.
+/// Makes a table of the traces in the folder of the answer that is shown.
+pub fn of_shown_folder(app: &mut App) {
+    let folder = app.doc().and_then(|doc| Some(doc.path.as_deref()?.parent()?.to_owned()));
+    match folder {
+        Some(folder) => of_folder(app, &folder, DataSetView::default()),
+        None => app.notify("This answer has no file: save its trace (Ctrl+S) first.", false),
+    }
+}
+
+/// Makes a table of the traces in a folder, with the attention inside the objects that are marked in those that are open.
 fn of_folder(app: &mut App, folder: &Path, view: DataSetView) {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let marked = app.docs.iter().filter_map(|doc| {
+        let path = std::path::absolute(doc.path.as_deref()?).ok()?;
+        let state = doc.state();
+        Some((path, state.chosen_object().or_else(|| state.objects.first())?.clone()))
+    });
+    let objects: HashMap<PathBuf, MarkedObject> = marked.collect();
     let started = app.tasks.start("Table of the traces", move |reporter, cancel| {
         let progress = |done: usize, all: usize| reporter.progress(done, all);
-        let made = table_of(&folder, &progress, cancel)?;
+        let made = table_of(&folder, &objects, &progress, cancel)?;
         Ok(TaskResult::TableOfFolder(Box::new(made), Box::new(view)))
     });
     if let Err(error) = started {

@@ -127,6 +127,7 @@ fn snapshot(app: &App) -> Snapshot {
     let what_if = &app.what_if;
     let walkthrough = |editor: &Editor| WalkthroughToKeep {
         walkthrough: editor.walkthrough().clone(),
+        versions: editor.versions(),
         trace_set: editor.trace_set.clone(),
         record: editor.record(),
     };
@@ -376,7 +377,8 @@ fn edit_again(app: &mut App, restored: RestoredWalkthrough, ids: &BTreeMap<u64, 
             false,
         );
     }
-    let RestoredWalkthrough { walkthrough, traces, of_user, documents, record } = restored;
+    let RestoredWalkthrough { walkthrough, versions, traces, of_user, documents, record } =
+        restored;
     let documents = documents.into_iter();
     let documents = documents.filter_map(|(name, number)| Some((*ids.get(&number)?, name)));
     let trace_set = TraceSet::restored(traces, &of_user, documents.collect());
@@ -390,5 +392,6 @@ fn edit_again(app: &mut App, restored: RestoredWalkthrough, ids: &BTreeMap<u64, 
     };
     let mut editor = Editor::new(new, app.stage.gpu(), app.stage.painter());
     editor.is_previewing = record.is_previewing;
+    editor.restore_versions(versions);
     app.editor = Some(editor);
 }

@@ -67,7 +67,7 @@ pub fn is_for_python(
 ) -> bool {
     let Some(line) = python_line(meta, more.unwrap_or_default()) else { return false };
     if more.is_none() {
-        let what = "The Python package cannot compute this either: it needs a bundle of the model, which onnx/export.py makes for LLaVA-1.5 and its relatives.";
+        let what = "The Python package cannot compute this either: it needs the model exported to ONNX, which onnx/export.py does for LLaVA-1.5 and its relatives.";
         refer_to_python(app, title, meta, what, None);
     } else {
         let what = "Run this line there and open the trace that it makes:";

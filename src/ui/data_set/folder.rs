@@ -5,7 +5,9 @@ use crate::table::statistics::DataSet;
 use crate::table::{Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch};
 use crate::trace::Trace;
 use crate::ui::error_text::error_text;
+use crate::view::MarkedObject;
 use anyhow::Context as _;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -36,12 +38,14 @@ pub fn traces_of(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Makes a table of the traces in a folder.
+/// Makes a table of the traces in a folder. `objects` are those that are marked in the pictures of some of them: the
+/// attention inside is computed for these.
 ///
 /// # Errors
 /// If there is none that can be read, or the disk is full.
 pub fn table_of(
     folder: &Path,
+    objects: &HashMap<PathBuf, MarkedObject>,
     progress: &dyn Fn(usize, usize),
     cancel: &CancelToken,
 ) -> anyhow::Result<FolderTable> {
@@ -59,14 +63,18 @@ pub fn table_of(
             let trace = Trace::open(path)?;
             let sample = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let picture = trace.meta().preprocess.first().map(|info| info.file_name.clone());
+            let object =
+                objects.get(path).map(|object| (object.name.clone(), object.inside(&trace)));
+            let inside = object.as_ref().map(|(_, inside)| inside.clone());
             let given = Given {
+                object,
                 sample: sample.clone(),
                 index: index as u32,
                 picture: picture.unwrap_or_default(),
                 trace: Some(path.display().to_string()),
                 ..Given::default()
             };
-            builder.append((&sample, index as u32), &trace, &|_| None)?;
+            builder.append((&sample, index as u32), &trace, &|_| inside.clone())?;
             trace.check()?;
             Ok(SampleRow::new(&trace, &given))
         })();

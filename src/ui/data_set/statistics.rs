@@ -232,6 +232,10 @@ fn compute(
     let reason = match &compared {
         _ if mask.count() == 0 => "no sample fits the filter".to_owned(),
         Some(Compared { lacks: Some(lacks), .. }) => lacks.clone(),
+        _ if *column == HeadColumn::Inside => format!(
+            "no sample that counts has a value of {title}: it needs boxes or masks in the data set, or, for a folder of traces, an object that is marked (Y) in \
+            an open answer before the folder is shown as a data set"
+        ),
         _ => format!("no sample that counts has a value of {title}"),
     };
     let compared = compared.unwrap_or_default();

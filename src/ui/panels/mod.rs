@@ -10,6 +10,7 @@ mod colors;
 mod compare_stage;
 mod data_set;
 mod edit_stage;
+mod empty_stage;
 mod film;
 mod film_strip;
 mod head_strip;

@@ -3,7 +3,7 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::{causes, compare_stage, edit_stage, mark_stage, patching, picture_strip};
+use super::{causes, compare_stage, edit_stage, empty_stage, mark_stage, patching, picture_strip};
 use crate::analysis::reduce::Keep;
 use crate::trace::PatchRef;
 use crate::ui::document::Document;
@@ -13,18 +13,13 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
-use crate::ui::widgets::{
-    Mark, frame_over_data, hairline, ink, muted, on_pixels, primary_button, progress_line,
-};
+use crate::ui::widgets::{Mark, frame_over_data, ink, on_pixels, progress_line};
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
     AxisSet, CausalTree, Command, MapChoice, Parts, PatchTable, PictureRule, Queries, QueryKind,
     Shown, ShownGrid, ViewKind, patch_name,
 };
-use egui::{
-    Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
-    vec2,
-};
+use egui::{CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 
 /// The rendered view and its pointer input.
 #[derive(Default)]
@@ -39,7 +34,7 @@ impl PaneUi for StagePane {
             return;
         }
         let Some(doc) = cx.current else {
-            no_trace(cx, ui, rect);
+            empty_stage::show(cx, ui, rect);
             busy_line(cx, ui, rect);
             return;
         };
@@ -127,64 +122,6 @@ fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
         let at = rect.center_top() + vec2(0.0, 11.0);
         let (font, color) = (theme::plain(theme::SMALL), ink(ui).muted);
         ui.painter().text(at, egui::Align2::CENTER_CENTER, text, font, color);
-    }
-}
-
-/// Before the first answer: the picture, or instructions.
-fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
-    let ink = ink(ui);
-    if let Some((texture, size)) = cx.stage.picture() {
-        let room = rect.shrink2(vec2(24.0, 56.0));
-        let scale = (room.width() / size.x).min(room.height() / size.y);
-        let shown = Rect::from_center_size(room.center(), size * scale);
-        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        ui.painter().image(texture, shown, uv, Color32::WHITE);
-        let text = match &cx.chat.asking {
-            Some(asking) => format!("{} …", asking.line(cx.chat.host())),
-            None => "Ask something about this picture: press / and type.".into(),
-        };
-        let at = pos2(rect.center().x, rect.bottom() - 28.0);
-        ui.painter().text(
-            at,
-            egui::Align2::CENTER_CENTER,
-            text,
-            theme::plain(theme::BODY),
-            ink.muted,
-        );
-        return;
-    }
-    if let Some(asking) = &cx.chat.asking {
-        let text = format!("{} …", asking.line(cx.chat.host()));
-        ui.painter().text(
-            rect.center(),
-            egui::Align2::CENTER_CENTER,
-            text,
-            theme::plain(theme::LARGE),
-            ink.muted,
-        );
-        return;
-    }
-    let centre =
-        Rect::from_center_size(rect.center(), vec2((rect.width() - 48.0).min(520.0), 260.0));
-    let layout = egui::Layout::top_down(egui::Align::Center);
-    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(centre).layout(layout));
-    ui.label(theme::strong_text("Drop a picture, a trace or a table here", theme::DISPLAY));
-    ui.add_space(8.0);
-    muted(
-        &mut ui,
-        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file or a folder of them, a table of many answers (.parquet), a walkthrough, or a model folder.",
-    );
-    ui.add_space(16.0);
-    if primary_button(&mut ui, "Open…", true).clicked() {
-        cx.intents.act(UiCommand::OpenFile);
-    }
-    if let Some(error) = cx.chat.error.clone() {
-        ui.add_space(16.0);
-        hairline(&mut ui);
-        ui.label(egui::RichText::new(&error).color(ink.error));
-        if ui.button("Copy").clicked() {
-            cx.intents.send(Intent::Copy(error, "Message"));
-        }
     }
 }
 

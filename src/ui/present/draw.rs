@@ -116,8 +116,10 @@ fn loupe(
     } else {
         cell.left() - 12.0 - size.x
     };
-    let top = (cell.center().y - size.y / 2.0)
-        .clamp(place.top(), (place.bottom() - size.y).max(place.top()));
+    // The caption below the wall stays free.
+    let bottom = playback.wall_bottom().map_or(place.bottom(), |y| on_screen(0.0, y).y);
+    let top =
+        (cell.center().y - size.y / 2.0).clamp(place.top(), (bottom - size.y).max(place.top()));
     let left = left.clamp(place.left(), (place.right() - size.x).max(place.left()));
     let frame = Rect::from_min_size(pos2(left, top), size);
     painter.rect_filled(frame, 6.0, ink.panel);

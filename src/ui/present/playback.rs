@@ -174,6 +174,10 @@ impl Playback {
         let mut state = self.walkthrough.steps.get(step)?.state.clone();
         // Without a text of its own the caption is generated from the view, and follows every change of it.
         state.caption.text = None;
+        // A step that shows the picture alone has a map, too, which the caption is about.
+        if state.opacity <= 0.0 {
+            state.opacity = ViewState::default().opacity;
+        }
         Some(Box::new(state))
     }
 
@@ -247,6 +251,13 @@ impl Playback {
         let trace = self.traces.get(self.wall.as_ref()?.trace.as_ref()?)?;
         let row = trace.meta().model.layer_index(layer)?;
         self.figure()?.head_cell([row, head])
+    }
+
+    /// The lower edge of the wall, in pixels of the picture.
+    pub fn wall_bottom(&self) -> Option<f32> {
+        let trace = self.traces.get(self.wall.as_ref()?.trace.as_ref()?)?;
+        let last = (trace.meta().model.layer_numbers().len() as u32).checked_sub(1)?;
+        Some(self.figure()?.head_cell([last, 0])?.bottom())
     }
 
     /// Draws the map of one head of the wall, `side` pixels high: its texture, its width / height and its name

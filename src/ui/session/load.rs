@@ -4,7 +4,11 @@ use super::record::{
     AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
 };
 use super::steps::ViewSteps;
-use super::{RECORD_FILE, WALKTHROUGH_FILE, damaged_folder, is_opening, is_session_name, remove};
+use super::versions::Versions;
+use super::{
+    RECORD_FILE, VERSIONS_FILE, WALKTHROUGH_FILE, damaged_folder, is_opening, is_session_name,
+    remove,
+};
 use crate::files::{self, FileLock, LockError};
 use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
 use crate::record::OpenTraces;
@@ -101,6 +105,8 @@ pub struct RestoredAnswer {
 pub struct RestoredWalkthrough {
     /// Its steps.
     pub walkthrough: Walkthrough,
+    /// Its undo steps.
+    pub versions: Versions,
     /// Its traces under their names in steps.
     pub traces: OpenTraces,
     /// Names of traces that are files of the user.
@@ -396,8 +402,29 @@ impl<'a> Reader<'a> {
             return Err(reason.unwrap_or_else(|| anyhow::anyhow!("it has no steps")));
         }
         let lost = count - walkthrough.steps.len();
+        let versions =
+            if record.has_versions { self.versions(&traces) } else { Versions::default() };
         let record = record.clone();
-        Ok((RestoredWalkthrough { walkthrough, traces, of_user, documents, record }, lost))
+        let restored =
+            RestoredWalkthrough { walkthrough, versions, traces, of_user, documents, record };
+        Ok((restored, lost))
+    }
+
+    /// The undo steps of the walkthrough, which can be edited without them.
+    fn versions(&mut self, traces: &OpenTraces) -> Versions {
+        let mut versions =
+            Versions::open(&self.folder.join(VERSIONS_FILE)).unwrap_or_else(|error| {
+                self.unread.insert(VERSIONS_FILE.into());
+                let text = error_text(&error);
+                self.problems
+                    .push(format!("The undo steps of the walkthrough are left out: {text}"));
+                Versions::default()
+            });
+        versions.rename(|version| {
+            version.steps.iter_mut().for_each(|step| step.line = None);
+            version.steps.iter().all(|step| traces.check(&step.state).is_ok())
+        });
+        versions
     }
 }
 

@@ -11,6 +11,7 @@ mod load;
 mod record;
 mod steps;
 mod store;
+mod versions;
 
 pub use keeper::{Keeper, Restoring, Told};
 pub use load::{
@@ -22,6 +23,7 @@ pub use record::{
 };
 pub use steps::ViewSteps;
 pub use store::{AnswerToKeep, Saved, Snapshot, Store, WalkthroughToKeep};
+pub use versions::Versions;
 
 use crate::files;
 use std::ffi::OsStr;
@@ -32,6 +34,8 @@ use std::path::{Path, PathBuf};
 pub const RECORD_FILE: &str = "session.toml";
 /// File name of the walkthrough in a session's folder.
 const WALKTHROUGH_FILE: &str = "walkthrough.toml";
+/// File name of its undo steps.
+const VERSIONS_FILE: &str = "walkthrough-undo.toml";
 /// An empty file in a session's folder from the moment it is opened to its first save. Where it is found at a start, the
 /// window ended before it could show the session.
 const OPENING_FILE: &str = "opening";
@@ -54,6 +58,7 @@ fn is_own_name(name: &OsStr) -> bool {
         |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     name == RECORD_FILE
         || name == WALKTHROUGH_FILE
+        || name == VERSIONS_FILE
         || name == OPENING_FILE
         || between("trace-", ".vlmtrace").is_some_and(is_number)
         || between("views-", ".toml").is_some_and(is_number)

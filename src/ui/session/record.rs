@@ -113,6 +113,9 @@ pub struct WalkthroughRecord {
     pub is_saved: bool,
     /// Whether the stage shows it.
     pub is_previewing: bool,
+    /// Whether a file beside it holds its undo steps.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_versions: bool,
     /// Traces outside the folder of its file that nobody has allowed to be packed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<PathBuf>,

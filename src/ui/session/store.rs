@@ -6,7 +6,8 @@ use super::record::{
     WalkthroughTrace,
 };
 use super::steps::ViewSteps;
-use super::{Found, RECORD_FILE, SESSION, WALKTHROUGH_FILE, is_own_name, remove};
+use super::versions::Versions;
+use super::{Found, RECORD_FILE, SESSION, VERSIONS_FILE, WALKTHROUGH_FILE, is_own_name, remove};
 use crate::files::{self, FileLock};
 use crate::job;
 use crate::model::{Picture, Turn};
@@ -40,6 +41,8 @@ pub struct AnswerToKeep {
 pub struct WalkthroughToKeep {
     /// Its steps.
     pub walkthrough: Walkthrough,
+    /// Its undo steps.
+    pub versions: Versions,
     /// Its traces.
     pub trace_set: TraceSet,
     /// Its file and its state; without traces.
@@ -362,27 +365,38 @@ impl Store {
     ) -> anyhow::Result<WalkthroughRecord> {
         let mut walkthrough = kept.walkthrough.clone();
         let mut traces = BTreeMap::new();
-        for name in walkthrough.trace_paths_mut() {
-            let (trace, file, document) = kept.trace_set.entry(name);
-            let trace = trace.with_context(|| format!("{} is not open", name.display()))?;
-            let is_of_user = file.is_some();
-            let file = match file {
-                Some(file) => std::path::absolute(file)?,
-                None => {
-                    let fits = self.traces.contains_key(&trace.id()) || room.takes(trace);
-                    anyhow::ensure!(
-                        fits,
-                        "the walkthrough's traces are larger than the session may be"
-                    );
-                    self.keep_trace(folder, trace)?
-                }
-            };
-            *name = folder.join(&file);
-            let document = document.map(DocumentId::number);
-            traces.insert(name.clone(), WalkthroughTrace { trace: file, is_of_user, document });
-        }
+        let mut keep_traces = |of: &mut Walkthrough| -> anyhow::Result<()> {
+            for name in of.trace_paths_mut() {
+                let (trace, file, document) = kept.trace_set.entry(name);
+                let trace = trace.with_context(|| format!("{} is not open", name.display()))?;
+                let is_of_user = file.is_some();
+                let file = match file {
+                    Some(file) => std::path::absolute(file)?,
+                    None => {
+                        let fits = self.traces.contains_key(&trace.id()) || room.takes(trace);
+                        anyhow::ensure!(
+                            fits,
+                            "the walkthrough's traces are larger than the session may be"
+                        );
+                        self.keep_trace(folder, trace)?
+                    }
+                };
+                *name = folder.join(&file);
+                let document = document.map(DocumentId::number);
+                traces.insert(name.clone(), WalkthroughTrace { trace: file, is_of_user, document });
+            }
+            Ok(())
+        };
+        keep_traces(&mut walkthrough)?;
+        let mut versions = kept.versions.clone();
+        versions.rename(|version| keep_traces(version).is_ok());
         walkthrough.save(&folder.join(WALKTHROUGH_FILE))?;
-        Ok(WalkthroughRecord { traces: traces.into_values().collect(), ..kept.record.clone() })
+        let has_versions = !versions.is_empty();
+        if has_versions {
+            versions.save(&folder.join(VERSIONS_FILE))?;
+        }
+        let traces = traces.into_values().collect();
+        Ok(WalkthroughRecord { traces, has_versions, ..kept.record.clone() })
     }
 
     /// Removes files of the session that the record does not name. A file that another program has open stays until
@@ -391,6 +405,8 @@ impl Store {
         let mut named: BTreeSet<PathBuf> = BTreeSet::new();
         named.insert(RECORD_FILE.into());
         named.extend(record.walkthrough.as_ref().map(|_| PathBuf::from(WALKTHROUGH_FILE)));
+        let has_versions = record.walkthrough.as_ref().is_some_and(|own| own.has_versions);
+        named.extend(has_versions.then(|| PathBuf::from(VERSIONS_FILE)));
         let walkthrough = record.walkthrough.iter().flat_map(|walkthrough| &walkthrough.traces);
         named.extend(walkthrough.map(|trace| trace.trace.clone()));
         named.extend(record.comparison.iter().map(|both| both.scored.clone()));

@@ -5,7 +5,7 @@ use super::trace_set::TraceSet;
 use crate::gpu::Gpu;
 use crate::record::Unpacked;
 use crate::ui::document::Document;
-use crate::ui::session::WalkthroughRecord;
+use crate::ui::session::{Versions, WalkthroughRecord};
 use crate::ui::window_painter::WindowPainter;
 use crate::view::timeline::{Card, Edit, Moment, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
@@ -153,6 +153,7 @@ impl Editor {
             path: self.path.clone(),
             is_saved: !self.is_unsaved(),
             is_previewing: self.is_previewing,
+            has_versions: false,
             outside: self.outside.iter().cloned().collect(),
             traces: Vec::new(),
         }
@@ -180,6 +181,17 @@ impl Editor {
     /// Whether the file holds something else, or there is none.
     pub fn is_unsaved(&self) -> bool {
         self.saved.as_ref() != Some(self.walkthrough())
+    }
+
+    /// The nearest versions before and after this one, for the session.
+    pub fn versions(&self) -> Versions {
+        Versions::nearest(self.draft.past(), self.draft.future())
+    }
+
+    /// Brings undo steps of a session back.
+    pub fn restore_versions(&mut self, versions: Versions) {
+        let Versions { past, future } = versions;
+        self.draft = Undo::restored(past, self.walkthrough().clone(), future);
     }
 
     /// Whether it can be undone and redone.

@@ -4,6 +4,7 @@
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
 use crate::ui::preview_texture::PreviewTexture;
+use crate::ui::thumbnails::small_view;
 use crate::ui::window_painter::WindowPainter;
 use crate::view::figure::DESIGN_LINES;
 use crate::view::timeline::{Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough};
@@ -224,7 +225,7 @@ impl Preview {
             )?),
         };
         let target = Target::offscreen(&self.gpu, SMALL_PIXELS)?;
-        let shown = MomentContent::One(Shot::View(Box::new(state.clone())));
+        let shown = MomentContent::One(Shot::View(Box::new(small_view(state))));
         let moment = Moment { shown, said: Said::default(), step: None, is_passing: false };
         painter.paint(&moment, traces, &target)?;
         let [width, height] = SMALL_PIXELS.map(|side| side as f32);

@@ -342,7 +342,7 @@ fn two_digits(value: f64) -> String {
 const fn kind_name(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::System => "system",
-        TokenKind::Image => "image",
+        TokenKind::Image => "picture",
         TokenKind::Question => "question",
         TokenKind::Answer => "answer",
         TokenKind::Special | TokenKind::Separator => "",

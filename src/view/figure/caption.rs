@@ -1,4 +1,4 @@
-//! The line that describes the view: "attention · answer token 3 fox · L4 H1 · image, 0.000–0.184". The same
+//! The line that describes the view: "attention · answer token 3 fox · L4 H1, 20.9 % on the picture, 0.000–0.184". The same
 //! text is in the window, below a saved figure and in its metadata.
 
 use super::super::{
@@ -10,6 +10,9 @@ use super::text::{TextRun, head_name};
 use crate::analysis::methods::Method;
 use crate::analysis::patching::{Site, of_layer_map};
 use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
+
+/// The place of a map over patches.
+const PICTURE: &str = "picture";
 
 /// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
 pub fn token_text(piece: &str) -> String {
@@ -121,7 +124,7 @@ pub fn caption(
     let unit = match (spec.has_maps(), spec.parts) {
         (true, _) if is_occlusion => "drop in log p when covered",
         (true, _) if is_copied => "share of the answer that returns",
-        (true, _) => "image",
+        (true, _) => PICTURE,
         (false, Parts::QueriesKeys) => "all positions",
         (false, _) => state.quantity.description(),
     };
@@ -141,12 +144,18 @@ pub fn caption(
         PictureRule::Chosen => state.picture.part(meta),
     };
     let unit = match part.filter(|_| spec.has_maps()) {
+        Some(part) if unit == PICTURE => part,
         Some(part) => format!("{unit}, {part}"),
         None => unit.to_owned(),
     };
-    parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
-    let mut line = joined(parts);
     let notes = readout.notes();
+    let place = format!("{unit}{bos}");
+    // "20.9 % on the picture" already says where the map lies.
+    let names_picture = readout.shares.iter().any(Option::is_some);
+    if place != PICTURE || !names_picture {
+        parts.push(vec![TextRun::plain(place)]);
+    }
+    let mut line = joined(parts);
     if !notes.is_empty() {
         // A separate run: if the line is too long, the notes are beside the legend.
         line.push(TextRun::plain(notes));

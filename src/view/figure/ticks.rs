@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_narrow_range_far_from_zero_has_different_texts() {
-        assert_eq!(texts([-1.8425, -1.8385], 4), ["−1.842", "−1.841", "−1.840", "−1.839"]);
+        assert_eq!(texts([-1.8429, -1.8391], 4), ["−1.842", "−1.841", "−1.840"]);
         assert_eq!(texts([0.013, 0.019], 3), ["0.014", "0.016", "0.018"]);
         assert_eq!(texts([0.0, 7e-9], 3), ["0", "5e−9"]);
         for (low, span) in [(1.0, 3e-8), (1234.5, 0.02), (0.0, 7e-9), (-5e6, 40.0)] {

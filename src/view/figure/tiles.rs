@@ -153,11 +153,11 @@ impl Figure {
         let peak = tile.range.map(|[_, high]| number(f64::from(high), f64::from(high)));
         let share = match peak {
             // The upper end of the colours has priority; the share is also in the matrix.
-            Some(peak) => [format!("max {peak} · image {share}"), format!("max {peak}"), peak]
+            Some(peak) => [format!("max {peak} · picture {share}"), format!("max {peak}"), peak]
                 .into_iter()
                 .find(|text| text_width(text, false) * size_px <= room - 8.0 * s)
                 .unwrap_or_default(),
-            None if roomy => format!("image {share}"),
+            None if roomy => format!("picture {share}"),
             None => share,
         };
         let ink = if selected { Ink::Accent } else { Ink::Text };

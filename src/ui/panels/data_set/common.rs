@@ -5,7 +5,7 @@ use crate::ui::data_set::{Axis, DataSetDoc, DataSetView};
 use crate::ui::intent::{DataSetCommand, Intent};
 use crate::ui::pane::PaneContext;
 use crate::ui::widgets::capital;
-use crate::view::figure::head_name;
+use crate::view::figure::{decimal, head_name};
 
 /// Shows something else of the table.
 pub fn change(cx: &PaneContext<'_>, doc: &DataSetDoc, change: impl FnOnce(&mut DataSetView)) {
@@ -73,7 +73,7 @@ pub fn description(doc: &DataSetDoc, row: usize) -> String {
     }
     let logprob = samples.number("logprob", row);
     if logprob.is_finite() {
-        lines.push(format!("log-probability {logprob:.2}"));
+        lines.push(format!("log-probability {}", decimal(logprob, 2)));
     }
     lines.push(samples.name(row).to_owned());
     if let Some(note) = doc.tiles.get(row).and_then(|tile| tile.note.as_ref()) {

@@ -295,5 +295,5 @@ fn hint(numbers: &Numbers, shown: Option<LayerHead>) -> String {
 }
 
 fn p_text(p: f64) -> String {
-    if p < 1e-4 { format!("{p:.0e}") } else { format!("{p:.4}") }
+    if p < 1e-4 { format!("{p:.0e}").replace('-', "−") } else { format!("{p:.4}") }
 }
