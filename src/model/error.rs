@@ -361,6 +361,17 @@ pub enum ModelError {
     Cancelled,
 }
 
+impl ModelError {
+    /// An error of the machine `host`, in its words.
+    pub(super) fn elsewhere(host: &str, message: String) -> Self {
+        let mut message = message;
+        if message.contains(EXPORT_AGAIN) {
+            message.push_str(&format!(" The bundle is on {host}, not on this machine."));
+        }
+        Self::Elsewhere { host: host.to_owned(), message }
+    }
+}
+
 fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
 }

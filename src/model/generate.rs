@@ -8,7 +8,7 @@ use super::error::{ModelError, Result};
 use super::event::{AskEvent, AskNotice, AskStage, Page, Progress, TokenEvent};
 use super::local_engine::{AnswerContext, KeptPrefix, LocalEngine, begin};
 use super::prompt::{BuiltPrompt, Labeller};
-use super::request::{Interventions, Rows};
+use super::request::Interventions;
 use super::sampling::{Sampler, log_probability, top};
 use super::session::{Bias, Call, KvCache, Provider};
 use super::tokenizer::StreamDecoder;
@@ -332,12 +332,7 @@ impl LocalEngine {
 impl AnswerContext<'_> {
     /// The positions of `queries` that get a page.
     fn page_queries(&self, builder: &TraceBuilder, queries: Range<usize>) -> Vec<u32> {
-        let first = match self.options.rows {
-            Rows::All => 0,
-            Rows::Text => {
-                builder.meta().spans.iter().map(|span| span.extent().end).min().unwrap_or(0)
-            }
-        };
+        let first = self.options.rows.first(&builder.meta().spans) as usize;
         (queries.start.max(first)..queries.end).map(|query| query as u32).collect()
     }
 }

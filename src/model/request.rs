@@ -4,7 +4,7 @@ use super::error::{ModelError, Result};
 use super::hex::hex;
 use super::manifest::Text;
 use crate::files;
-use crate::trace::{PreprocessMode, RequestInfo, Sampling};
+use crate::trace::{ImageSpan, PreprocessMode, RequestInfo, Sampling};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::io::ErrorKind;
@@ -65,6 +65,16 @@ pub enum Rows {
     Text,
     /// Every position.
     All,
+}
+
+impl Rows {
+    /// The first query whose row is kept, after a prompt with these views; all later ones are kept.
+    pub fn first(self, spans: &[ImageSpan]) -> u32 {
+        match self {
+            Self::All => 0,
+            Self::Text => spans.iter().map(|span| span.extent().end).min().unwrap_or(0) as u32,
+        }
+    }
 }
 
 /// Changes inside the model during an answer; the default changes nothing, bit for bit.

@@ -1,6 +1,6 @@
 //! Traces of which parts are still on another machine: what has arrived, and where the rest belongs.
 
-use super::tensor::{TensorBytes, TraceId, numbers};
+use super::tensor::{Dtype, TensorBytes, TraceId, numbers};
 use super::{STAT_COUNT, Trace};
 use half::f16;
 use std::borrow::Cow;
@@ -73,6 +73,14 @@ impl Trace {
         let length = (self.shape.layers * self.shape.heads * STAT_COUNT * 4) as u64;
         let start = range.start + row as u64 * length;
         (start + length <= range.end).then_some(start..start + length)
+    }
+
+    /// Names, types and places in the trace's file of the tensors that are read from it on demand.
+    pub fn places_in_file(&self) -> impl Iterator<Item = (&str, Dtype, Range<u64>)> {
+        self.tensors.iter().filter_map(|(name, tensor)| match &tensor.bytes {
+            TensorBytes::File(_, range) => Some((name.as_str(), tensor.dtype, range.clone())),
+            TensorBytes::Owned(_) | TensorBytes::Parts(_) | TensorBytes::WithHoles(..) => None,
+        })
     }
 
     /// The same trace under a new identity, after more of its bytes have arrived: whatever was drawn or computed from

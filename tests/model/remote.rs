@@ -625,6 +625,34 @@ fn a_server_ends_with_its_input_also_while_it_answers() {
 }
 
 #[test]
+fn a_server_whose_output_is_not_read_ends_with_its_input() {
+    let mut raw = Raw::greeted();
+    // The pixels of a BMP, which go back with each prompt: more than may wait in the server and in the pipe.
+    let (width, height) = (1024_u32, 1024_u32);
+    let mut bmp = b"BM".to_vec();
+    for number in [54 + 3 * width * height, 0, 54, 40, width, height, (24 << 16) + 1, 0, 0, 0, 0, 0, 0] {
+        bmp.extend(number.to_le_bytes());
+    }
+    let mut seed = 1_u32;
+    bmp.extend((0..3 * width * height).map(|_| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    }));
+    let sha256 = hex(&sha(&bmp));
+    raw.send(&json!({"type": "picture", "id": 1, "sha256": sha256, "name": "a.bmp"}), &bmp);
+    for id in 2..10 {
+        let asked = json!({"picture": {"sha256": sha256, "name": "a.bmp"}, "question": "Why?"});
+        raw.send(&json!({"type": "ask", "id": id, "request": asked}), b"");
+    }
+    let (_, payload) = raw.until(2, "prompt");
+    assert!(payload.len() > 2 << 20, "{}", payload.len());
+    // From here on nothing is read; the output stays open.
+    raw.input.take();
+    let (code, text) = raw.end();
+    assert!(code.is_some() && !text.contains("panicked"), "{code:?} {text}");
+}
+
+#[test]
 fn frames_of_this_crate_are_what_the_server_reads() {
     let mut bytes = Vec::new();
     write_frame(

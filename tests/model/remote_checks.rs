@@ -2,18 +2,21 @@
 
 use crate::support::{Fixture, ask, engine, picture, request};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use vlmscope::analysis::methods::Method;
 use vlmscope::analysis::patching::{PatchResult, PositionGroup, Site};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    Device, Engine, EngineOptions, Frame, ModelError, PatchRequest, RelevancyRequest,
-    RemoteOptions, Rescorer, Variant, patch, read_frame, write_frame,
+    AskOptions, Device, Engine, EngineOptions, Frame, ModelError, PatchRequest, RelevancyRequest,
+    RemoteOptions, Rescorer, Rows, Stage, Variant, hex, patch, read_frame, write_frame,
 };
-use vlmscope::trace::{AnswerIndex, Trace};
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::trace::{AnswerIndex, Trace, TraceInFile};
 
 /// Reads requests without looking at them, and answers the n-th one with the content of the file n.
 const SCRIPT: &str = r#"#!/bin/sh
@@ -64,6 +67,14 @@ fn greeting() -> &'static Frame {
 type Answers = Vec<(Value, Vec<u8>)>;
 
 fn connect(folder: &Path, answers: &[Answers]) -> Result<Engine, ModelError> {
+    connect_with(folder, answers, None)
+}
+
+fn connect_with(
+    folder: &Path,
+    answers: &[Answers],
+    stage: Option<Arc<Stage>>,
+) -> Result<Engine, ModelError> {
     for (request, answers) in answers.iter().enumerate() {
         let mut bytes = Vec::new();
         for (message, payload) in answers {
@@ -82,7 +93,7 @@ fn connect(folder: &Path, answers: &[Answers]) -> Result<Engine, ModelError> {
         threads: Some(1),
     };
     Engine::connect(
-        &RemoteOptions { address, stage: None },
+        &RemoteOptions { address, stage },
         &options,
         &CancelToken::new(),
         &mut |_| {},
@@ -278,4 +289,241 @@ fn connecting_can_be_cancelled() {
     let outcome = Engine::connect(&remote, &options, &cancel, &mut |_| {});
     assert!(matches!(outcome.err(), Some(ModelError::Cancelled)));
     thread.join().unwrap();
+}
+
+/// A real answer as its messages, and its file.
+#[derive(Clone)]
+struct Recorded {
+    events: Answers,
+    file: Vec<u8>,
+    /// The ranges that `done` does not hold.
+    gaps: Vec<Range<usize>>,
+}
+
+const QUESTION: &str = "What is on the left?";
+
+fn recorded() -> Recorded {
+    static RECORDED: OnceLock<Recorded> = OnceLock::new();
+    RECORDED.get_or_init(record).clone()
+}
+
+fn record() -> Recorded {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vlmscope"))
+        .args(["serve", "--stdio", "--device", "cpu", "--threads", "1", "--model"])
+        .arg(Fixture::of("tiny").bundle())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    let scene = picture("scenes/scene0.png");
+    let sha256 = hex(&Sha256::digest(&scene.bytes));
+    let asked = json!({"picture": {"sha256": sha256, "name": scene.name}, "question": QUESTION});
+    for (id, message, payload) in [
+        (0, json!({"type": "hello", "protocol": 1}), &[][..]),
+        (1, json!({"type": "picture", "sha256": sha256, "name": scene.name}), &scene.bytes),
+        (2, json!({"type": "ask", "request": asked, "pages": "all"}), &[]),
+    ] {
+        write_frame(&mut input, (id, false), &message, payload, false).unwrap();
+    }
+    let mut until = |id: u64, kind: &str| {
+        let mut found = Answers::new();
+        let mut more = false;
+        loop {
+            let frame = read_frame(&mut output).unwrap().expect("the server goes on");
+            if frame.envelope.id != id {
+                continue;
+            }
+            match found.last_mut().filter(|_| more) {
+                Some((_, payload)) => payload.extend(frame.payload),
+                None => {
+                    let mut header: Value = serde_json::from_slice(&frame.header).unwrap();
+                    for field in ["id", "more", "encoding"] {
+                        header.as_object_mut().unwrap().remove(field);
+                    }
+                    found.push((header, frame.payload));
+                }
+            }
+            more = frame.envelope.more;
+            if frame.envelope.kind == kind && !more {
+                return found;
+            }
+        }
+    };
+    let events = until(2, "done");
+    let done = &events.last().unwrap().0;
+    let size = done["file_bytes"].as_u64().unwrap() as usize;
+    let (mut gaps, mut end) = (Vec::new(), 0);
+    for range in done["ranges"].as_array().unwrap() {
+        let [start, length] = [0, 1].map(|at| range[at].as_u64().unwrap() as usize);
+        gaps.push(end..start);
+        end = start + length;
+    }
+    gaps.push(end..size);
+    gaps.retain(|gap| !gap.is_empty());
+    let read = json!({"type": "read", "trace": done["trace"], "start": 0, "length": size});
+    write_frame(&mut input, (3, false), &read, &[], false).unwrap();
+    let file = until(3, "data").remove(0).1;
+    drop(input);
+    child.wait().unwrap();
+    Recorded { events, file, gaps }
+}
+
+impl Recorded {
+    fn event(&mut self, kind: &str) -> &mut (Value, Vec<u8>) {
+        self.events.iter_mut().find(|(message, _)| message["type"] == kind).unwrap()
+    }
+
+    /// The answer ends with another trace.
+    fn end_with(&mut self, trace: Trace) {
+        let file = TraceInFile::new(trace).unwrap();
+        let ranges = file.first_ranges();
+        let lengths: Vec<[u64; 2]> =
+            ranges.iter().map(|range| [range.start, range.end - range.start]).collect();
+        let payload = ranges.into_iter().flat_map(|range| file.read(range).unwrap()).collect();
+        let done = self.event("done");
+        done.0["file_bytes"] = json!(file.file_bytes());
+        done.0["ranges"] = json!(lengths);
+        done.1 = payload;
+    }
+
+    fn trace(&self) -> Trace {
+        Trace::from_file_bytes(Path::new("recorded"), self.file.clone()).unwrap()
+    }
+}
+
+/// The outcome of a question if the server answers with a change of what a real one answers.
+fn asked(
+    stage: Option<Arc<Stage>>,
+    options: &dyn Fn(&mut AskOptions),
+    change: &dyn Fn(&mut Recorded),
+) -> Result<Trace, String> {
+    let mut answer = recorded();
+    change(&mut answer);
+    let folder = tempfile::tempdir().unwrap();
+    // The greeting, the maps on the stage and the picture have no other answer.
+    let mut answers = vec![vec![hello()]];
+    answers.extend(stage.is_some().then(Vec::new));
+    answers.push(Vec::new());
+    answers.push(answer.events);
+    for gap in answer.gaps {
+        answers.push(vec![(json!({"type": "data"}), answer.file[gap].to_vec())]);
+    }
+    assert!(answers.len() <= 10, "the script answers in the order of the names");
+    let mut engine = connect_with(folder.path(), &answers, stage).unwrap();
+    let mut question = request(Some(picture("scenes/scene0.png")), &[QUESTION.into()]);
+    options(&mut question.options);
+    engine
+        .ask(&question, &CancelToken::new(), &mut |_| {})
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_answer_is_checked_against_its_prompt_and_its_request() {
+    let ask_with = |change: &dyn Fn(&mut Recorded)| asked(None, &|_| {}, change);
+    let found = ask_with(&|_| {}).unwrap();
+    let expected = recorded().trace();
+    for row in 0..expected.rows().len() {
+        assert!(found.page(row) == expected.page(row), "row {row}");
+    }
+    let refused = |name: &str, word: &str, change: &dyn Fn(&mut Recorded)| {
+        let error = ask_with(change).expect_err(name);
+        assert!(error.contains("does not fit") && error.contains(word), "{name}: {error}");
+    };
+    refused("no prompt", "without its prompt", &|answer| drop(answer.events.remove(0)));
+    refused("index", "not the next", &|answer| answer.event("token").0["index"] = json!(1));
+    refused("id", "the model lacks", &|answer| {
+        answer.event("token").0["token"]["id"] = json!(u32::MAX);
+    });
+    refused("share", "from 0 to 1", &|answer| {
+        let notice = json!({"type": "notice", "text": "", "cropped": 7.0});
+        answer.events.insert(0, (notice, Vec::new()));
+    });
+    // The file: its size, its geometry and its tensors, before anything of it is fetched.
+    let error = ask_with(&|answer| answer.event("done").0["file_bytes"] = json!(60_u64 << 30));
+    assert!(error.unwrap_err().contains("bytes of data"));
+    let other = Synthetic::new(Geometry::named("small").unwrap(), RowsKept::Text, 1).unwrap();
+    let other = other.trace().unwrap();
+    refused("another trace", "not that of its prompt", &|answer| answer.end_with(other.clone()));
+    refused("no rows", "other rows", &|answer| {
+        answer.end_with(answer.trace().inputs_only().unwrap());
+    });
+    refused("a map", "was not asked for", &|answer| {
+        let trace = answer.trace();
+        let shape = [trace.shape().generated, trace.meta().patches()];
+        let numbers = vec![0.5; shape[0] * shape[1]];
+        answer.end_with(trace.with_map("map.new", &shape, &numbers).unwrap());
+    });
+    // Numbers that no model returns.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    std::fs::write(&path, &recorded().file).unwrap();
+    let in_file = Trace::open(&path).unwrap();
+    let row = in_file.rows().len() - 1;
+    let weights = in_file.place_of_map(row, 0).unwrap();
+    let stats = in_file.place_of_stats(row).unwrap();
+    for (name, place, bytes) in [
+        ("NaN", &weights, [0xff, 0xff]),
+        ("above 1", &weights, [0x70, 0x70]),
+        ("negative", &weights, [0x00, 0xac]),
+        ("no statistics", &stats, [0xff, 0xff]),
+    ] {
+        // The upper half of a number: of the last f16 or f32 of the place.
+        let end = place.end as usize;
+        refused(name, "no model returns", &|answer| {
+            answer.file[end - 2..end].copy_from_slice(&bytes);
+        });
+    }
+    // More than was asked for.
+    let few = |options: &mut AskOptions| options.sampling.max_new_tokens = 1;
+    assert!(asked(None, &few, &|_| {}).unwrap_err().contains("one too many"));
+    let none = |options: &mut AskOptions| options.topk = 0;
+    assert!(asked(None, &none, &|_| {}).unwrap_err().contains("alternatives"));
+    let all = |options: &mut AskOptions| options.rows = Rows::All;
+    assert!(asked(None, &all, &|_| {}).unwrap_err().contains("other rows"));
+}
+
+#[test]
+fn rows_for_the_stage_are_checked_when_they_come() {
+    let stage = || Some(Arc::new(Stage::new(Box::new(|| {}))));
+    let found = asked(stage(), &|_| {}, &|_| {}).unwrap();
+    let expected = recorded().trace();
+    // All rows came with the tokens.
+    let row = expected.row_of_answer(AnswerIndex(0)).unwrap();
+    assert!(found.page(row) == expected.page(row));
+    let maps = expected.shape().layers * expected.shape().heads;
+    let stats_bytes = maps * 5 * 4;
+    let refused = |name: &str, word: &str, change: &dyn Fn(&mut (Value, Vec<u8>))| {
+        let error = asked(stage(), &|_| {}, &|answer| change(answer.event("token")));
+        let error = error.expect_err(name);
+        assert!(error.contains("does not fit") && error.contains(word), "{name}: {error}");
+    };
+    refused("statistics", "no model returns", &|token| token.1[..4].fill(0xff));
+    refused("weights", "no model returns", &|token| token.1[stats_bytes..].fill(0xff));
+    refused("cut", "fill their payload", &|token| drop(token.1.pop()));
+    refused("query", "is of position", &|token| token.0["query"] = json!(0));
+    refused("keys", "keys", &|token| token.0["keys"] = json!(1 << 24));
+    refused("no maps", "keys", &|token| {
+        token.0["keys"] = json!(1 << 24);
+        token.0["maps"] = json!([]);
+        token.1.truncate(stats_bytes);
+    });
+}
+
+#[test]
+fn errors_name_the_machine_and_are_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (greeting, manifest) = hello();
+    let changed = String::from_utf8(manifest).unwrap().replacen("\"format\"", "\"formal\"", 1);
+    let error = connect(folder.path(), &[vec![(greeting, changed.into_bytes())]]).err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("Export the model again"), "{text}");
+    assert!(text.starts_with("sh") && text.contains("not on this machine"), "{text}");
+    let said = format!("\u{1b}[31m{}", "so long ".repeat(50_000));
+    let failed = json!({"type": "error", "kind": "failed", "message": said});
+    let error = connect(folder.path(), &[vec![(failed, Vec::new())]]).err().unwrap();
+    let text = error.to_string();
+    assert!(text.len() < 2500 && text.contains("cut after 2000"), "{}", text.len());
+    assert!(text.contains("so long") && !text.contains('\u{1b}'), "{text}");
 }

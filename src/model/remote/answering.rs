@@ -12,6 +12,16 @@ pub struct Answering {
     current: Option<Current>,
 }
 
+/// Maps of a page that was sent before, which are on the stage now.
+pub struct Shown {
+    /// The request of the answer.
+    pub id: u64,
+    pub message: ServerMessage,
+    pub page: Page,
+    /// Indices of layer × H + head, in the order of the message.
+    pub maps: Vec<usize>,
+}
+
 #[derive(Debug)]
 struct Current {
     id: u64,
@@ -32,8 +42,8 @@ impl Answering {
         self.current = None;
     }
 
-    /// The client shows other maps: returns messages with their weights in the rows that it has.
-    pub fn show(&mut self, maps: Maps) -> Vec<(u64, ServerMessage, Vec<u8>)> {
+    /// The client shows other maps: returns them in the rows that it has.
+    pub fn show(&mut self, maps: Maps) -> Vec<Shown> {
         if self.shown == maps {
             return Vec::new();
         }
@@ -43,13 +53,13 @@ impl Answering {
         else {
             return Vec::new();
         };
-        let page = |page: &Page| {
-            let (maps, weights) = weights(page, &self.shown, current.heads);
-            let message = PageMessage { query: page.query.0, keys: page.keys as u64, maps };
-            (current.id, ServerMessage::Page(message), weights)
+        let shown = |page: &Page| {
+            let (named, maps) = chosen(page, &self.shown, current.heads);
+            let message = PageMessage { query: page.query.0, keys: page.keys as u64, maps: named };
+            Shown { id: current.id, message: ServerMessage::Page(message), page: page.clone(), maps }
         };
         // The stage most likely shows the newest row.
-        current.sent.iter().rev().map(page).collect()
+        current.sent.iter().rev().map(shown).collect()
     }
 
     /// The message for an event, and its payload.
@@ -116,26 +126,60 @@ fn prompt(builder: &TraceBuilder) -> Result<(ServerMessage, Vec<u8>), String> {
 
 /// The weights of some maps of a page, and the maps that there are.
 fn weights(page: &Page, wanted: &Maps, heads: usize) -> (Maps, Vec<u8>) {
+    let (named, maps) = chosen(page, wanted, heads);
+    let mut bytes = Vec::with_capacity(maps.len() * page.keys * size_of::<f16>());
+    for map in maps {
+        let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
+        bytes.extend_from_slice(bytemuck::cast_slice::<f16, u8>(weights));
+    }
+    (named, bytes)
+}
+
+/// Those of the wanted maps that a page has, and their indices. A map that is named twice is taken once, so that a list
+/// is never longer than the page.
+fn chosen(page: &Page, wanted: &Maps, heads: usize) -> (Maps, Vec<usize>) {
+    let layers = page.stats.len() / STAT_COUNT / heads.max(1);
     match wanted {
         Maps::None => (Maps::None, Vec::new()),
-        Maps::All => (Maps::All, bytemuck::cast_slice::<f16, u8>(&page.weights).to_vec()),
+        Maps::All => (Maps::All, (0..layers * heads).collect()),
         Maps::These(list) => {
-            let (mut there, mut bytes) = (Vec::new(), Vec::new());
-            let layers = page.stats.len() / STAT_COUNT / heads.max(1);
-            // A list that repeats a map gets it once, and is never longer than the page.
+            let (mut there, mut maps) = (Vec::new(), Vec::new());
             let mut is_taken = vec![false; layers * heads];
             for &[layer, head] in list {
                 if (head as usize) < heads && (layer as usize) < layers {
                     let map = layer as usize * heads + head as usize;
-                    if std::mem::replace(&mut is_taken[map], true) {
-                        continue;
+                    if !std::mem::replace(&mut is_taken[map], true) {
+                        there.push([layer, head]);
+                        maps.push(map);
                     }
-                    let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
-                    bytes.extend_from_slice(bytemuck::cast_slice::<f16, u8>(weights));
-                    there.push([layer, head]);
                 }
             }
-            (Maps::These(there), bytes)
+            (Maps::These(there), maps)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Query;
+
+    #[test]
+    fn a_map_that_is_named_twice_is_taken_once() {
+        // Two layers of two heads with three keys.
+        let page = Page {
+            query: Query(2),
+            keys: 3,
+            weights: (0..12).map(|at| f16::from_f32(at as f32)).collect(),
+            stats: vec![0.0; 4 * STAT_COUNT].into(),
+            there: None,
+        };
+        let wanted = Maps::These(vec![[1, 0], [1, 0], [0, 1], [7, 0], [1, 0], [0, 2]]);
+        let (named, bytes) = weights(&page, &wanted, 2);
+        assert_eq!(named, Maps::These(vec![[1, 0], [0, 1]]));
+        let expected: Vec<u8> =
+            [6, 7, 8, 3, 4, 5].iter().flat_map(|&at| f16::from_f32(at as f32).to_le_bytes()).collect();
+        assert_eq!(bytes, expected);
+        assert_eq!(weights(&page, &Maps::All, 2).1.len(), 24);
     }
 }

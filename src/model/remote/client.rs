@@ -9,7 +9,9 @@ use super::connection::{Call, Connection, Incoming};
 use super::message::{
     AskMessage, ClientMessage, PagesSent, PictureRef, ResultMessage, ServerMessage,
 };
+use super::expected::Limits;
 use super::read::does_not_fit;
+use super::said::shown;
 use super::stage::Stage;
 use super::transfer::{Received, builder_of, growing};
 use crate::job::CancelToken;
@@ -20,7 +22,7 @@ use crate::model::event::{AskEvent, AskNotice, Progress};
 use crate::model::hex::hex;
 use crate::model::local_engine::{Counters, Sink};
 use crate::model::manifest::Manifest;
-use crate::model::request::{AskRequest, Picture};
+use crate::model::request::{AskOptions, AskRequest, Picture};
 use crate::model::rerun::Rerun;
 use crate::trace::{Trace, TraceInFile};
 use sha2::{Digest as _, Sha256};
@@ -33,6 +35,8 @@ const KNOWN_TRACES: usize = 64;
 
 /// Most tokens of a byte of a given answer: a character may be replaced by its parts before it is split.
 const MOST_TOKENS_PER_BYTE: usize = 16;
+
+const NO_PROMPT: &str = "an answer without its prompt";
 
 /// The address of another machine and the options of its model.
 #[derive(Clone, Debug)]
@@ -75,7 +79,12 @@ impl RemoteEngine {
     ) -> Result<Self> {
         let (connection, greeting) = Connection::open(&options.address, &flags, cancel, progress)?;
         let path = greeting.info.bundle.join(crate::model::manifest::MANIFEST_FILE);
-        let manifest = Manifest::parse(&path, &greeting.manifest)?;
+        let manifest = Manifest::parse(&path, &greeting.manifest)
+            .map_err(|error| ModelError::elsewhere(connection.host(), error.to_string()))?;
+        let (model, text) = (&greeting.info.model, &manifest.text);
+        if [model.layers as usize, model.heads as usize] != [text.layers, text.heads] {
+            return Err(does_not_fit(&connection, "its model is not that of its manifest"));
+        }
         log::info!("model {} on {}", greeting.info.model.name, connection.host());
         if let Some(stage) = &options.stage {
             stage.attach(&connection);
@@ -147,7 +156,8 @@ impl RemoteEngine {
         }
         self.ensure_connected(cancel, &mut |_| {})?;
         let (_, tokenizer) = self.result(&ClientMessage::Tokenizer, cancel)?;
-        let bundle = Bundle::elsewhere(&self.info.bundle, &self.manifest_bytes, &tokenizer)?;
+        let bundle = Bundle::elsewhere(&self.info.bundle, &self.manifest_bytes, &tokenizer)
+            .map_err(|error| ModelError::elsewhere(self.host(), error.to_string()))?;
         Ok(Arc::clone(self.bundle.insert(Arc::new(bundle))))
     }
 
@@ -207,18 +217,31 @@ impl RemoteEngine {
                 pages: self.pages(),
             };
             let call = self.connection.call(&message, Vec::new())?;
-            let given = request.options.answer.as_ref();
-            let most_tokens = given
-                .map_or(request.options.sampling.max_new_tokens as usize, |text| {
-                    MOST_TOKENS_PER_BYTE * text.len() + 1
-                });
-            match self.answer(call, most_tokens, cancel, sink) {
+            match self.answer(call, self.limits_of(&request.options), cancel, sink) {
                 Err(ModelError::MissingThere { .. }) if may_repeat => {
                     self.pictures.clear();
                     may_repeat = false;
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// What the answer to a question can be at most.
+    fn limits_of(&self, options: &AskOptions) -> Limits {
+        let most_tokens = options
+            .answer
+            .as_ref()
+            .map_or(options.sampling.max_new_tokens as usize, |text| {
+                MOST_TOKENS_PER_BYTE * text.len() + 1
+            });
+        let text = &self.manifest.text;
+        Limits {
+            most_tokens: most_tokens.min(text.max_positions + 1),
+            rows: options.rows,
+            vision_attention: options.vision_attention,
+            topk: options.topk as usize,
+            vocab: text.vocab,
         }
     }
 
@@ -255,10 +278,13 @@ impl RemoteEngine {
             None if sampling.forced => trace.shape().generated + 1,
             None => sampling.max_new_tokens as usize,
         };
+        let limits = self.limits_of(&AskOptions { rows: change.rows, ..AskOptions::default() });
+        let limits =
+            Limits { most_tokens: most_tokens.min(self.manifest.text.max_positions + 1), ..limits };
         self.with_trace(trace, cancel, &mut |own, number| {
             let message = ClientMessage::Again { trace: number, change: change.clone(), pages };
             let call = own.connection.call(&message, Vec::new())?;
-            own.answer(call, most_tokens, cancel, sink)
+            own.answer(call, limits, cancel, sink)
         })
     }
 
@@ -266,14 +292,13 @@ impl RemoteEngine {
     fn answer(
         &mut self,
         call: Call,
-        most_tokens: usize,
+        limits: Limits,
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
         let stage = self.options.stage.clone();
         let text = &self.manifest.text;
-        let (size, most_tokens) =
-            ([text.layers, text.heads], most_tokens.min(text.max_positions + 1));
+        let size = [text.layers, text.heads];
         let mut growth = None;
         loop {
             let Incoming { message, payload, .. } = call.next(cancel)?;
@@ -281,9 +306,13 @@ impl RemoteEngine {
                 ServerMessage::Progress { stage, done, total } => {
                     sink(AskEvent::Progress(Progress { stage, done, total }));
                 }
-                ServerMessage::Notice { text, cropped } => sink(AskEvent::Notice(
-                    cropped.map_or(AskNotice::Text(text), AskNotice::Cropped),
-                )),
+                ServerMessage::Notice { text, cropped } => {
+                    if cropped.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                        return Err(self.does_not_fit("a share of its picture is not from 0 to 1"));
+                    }
+                    let text = AskNotice::Text(shown(&text));
+                    sink(AskEvent::Notice(cropped.map_or(text, AskNotice::Cropped)));
+                }
                 ServerMessage::Prompt { meta_bytes, tensors } => {
                     let builder = builder_of(meta_bytes, &tensors, &payload)
                         .map_err(|error| self.does_not_fit(&error))?;
@@ -291,11 +320,13 @@ impl RemoteEngine {
                     if [model.layers as usize, model.heads as usize] != size {
                         return Err(self.does_not_fit("it is of another model"));
                     }
-                    growth = Some(growing(&builder, most_tokens, stage.clone()));
+                    growth = Some(growing(&builder, limits, stage.clone()));
                     sink(AskEvent::Prompt(Box::new(builder)));
                 }
                 ServerMessage::Token(token) => {
-                    let Some(growth) = &mut growth else { continue };
+                    let Some(growth) = &mut growth else {
+                        return Err(self.does_not_fit(NO_PROMPT));
+                    };
                     let event = growth.token(*token, &payload);
                     sink(AskEvent::Token(Box::new(
                         event.map_err(|error| self.does_not_fit(&error))?,
@@ -313,11 +344,10 @@ impl RemoteEngine {
                     self.counters = counters;
                     let received = Received { number: trace, file_bytes, ranges, payload };
                     let connection = Arc::clone(&self.connection);
-                    let found = match (&self.options.stage, growth) {
-                        (Some(stage), Some(growth)) => {
-                            received.on_demand(connection, stage, growth)?
-                        }
-                        _ => received.whole(&connection, cancel)?,
+                    let growth = growth.ok_or_else(|| self.does_not_fit(NO_PROMPT))?;
+                    let found = match &self.options.stage {
+                        Some(stage) => received.on_demand(connection, stage, growth)?,
+                        None => received.whole(&connection, &growth, cancel)?,
                     };
                     self.remember_answer(&found, trace)?;
                     return Ok(found);

@@ -8,9 +8,9 @@ use half::f16;
 /// Largest weight of a softmax, with room for the rounding of f16.
 const MOST_WEIGHT: f32 = 1.01;
 
-/// The limits of an answer that its request sets.
+/// The limits that its request sets to an answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct Limits {
     /// Most tokens of the answer.
     pub most_tokens: usize,
     /// The rows of attention that are kept.
@@ -26,7 +26,7 @@ pub struct Request {
 /// What is known of an answer after its `prompt`.
 #[derive(Debug)]
 pub struct Expected {
-    request: Request,
+    limits: Limits,
     prompt: TraceMeta,
     /// Names and shapes of the pictures.
     pictures: Vec<(String, Vec<usize>)>,
@@ -34,16 +34,16 @@ pub struct Expected {
 
 impl Expected {
     /// Of an answer that begins with this prompt.
-    pub fn new(builder: &TraceBuilder, request: Request) -> Self {
+    pub fn new(builder: &TraceBuilder, limits: Limits) -> Self {
         let pictures = builder.pictures();
         let pictures = pictures.map(|(name, shape, _)| (name.to_owned(), shape.to_vec())).collect();
-        Self { request, prompt: builder.meta().clone(), pictures }
+        Self { limits, prompt: builder.meta().clone(), pictures }
     }
 
     /// Why a trace, of which only the first ranges need to be here, cannot be the answer.
     pub fn fault_of(&self, trace: &Trace) -> Option<String> {
         let (meta, shape) = (trace.meta(), trace.shape());
-        let Self { request, prompt, pictures } = self;
+        let Self { limits, prompt, pictures } = self;
         let count = prompt.prompt_len();
         let is_of_prompt = meta.model == prompt.model
             && meta.spans == prompt.spans
@@ -53,17 +53,17 @@ impl Expected {
         if !is_of_prompt {
             return Some("its trace is not that of its prompt".into());
         }
-        if shape.generated == 0 || shape.generated > request.most_tokens {
+        if shape.generated == 0 || shape.generated > limits.most_tokens {
             return Some(format!("its trace has {} answer tokens", shape.generated));
         }
-        let first = request.rows.first(&prompt.spans);
+        let first = limits.rows.first(&prompt.spans);
         if !trace.rows().iter().copied().eq(first..shape.positions as u32) {
             return Some("its trace has other rows of attention than asked for".into());
         }
         for (name, _, shape, _) in trace.tensors() {
             let is_expected = match name {
-                "attention.vision" => request.vision_attention,
-                "answer.topk_ids" => shape.get(1).is_some_and(|&count| count <= request.topk),
+                "attention.vision" => limits.vision_attention,
+                "answer.topk_ids" => shape.get(1).is_some_and(|&count| count <= limits.topk),
                 _ if name.starts_with("picture.") => {
                     pictures.iter().any(|(own, of)| own == name && of == shape)
                 }
@@ -73,7 +73,7 @@ impl Expected {
                 return Some(format!("its trace has a tensor `{name}` that was not asked for"));
             }
         }
-        let is_known = |&id: &i32| (0..request.vocab as i64).contains(&i64::from(id));
+        let is_known = |&id: &i32| (0..limits.vocab as i64).contains(&i64::from(id));
         if !trace.answer_ids().iter().all(is_known) {
             return Some("its answer has a token that the model lacks".into());
         }
@@ -81,23 +81,41 @@ impl Expected {
     }
 }
 
+/// Why numbers of a trace cannot come from a model; those that are read on demand are left out.
+pub fn fault_of_small_numbers(trace: &Trace) -> Option<String> {
+    let on_demand: Vec<&str> = trace.places_in_file().map(|(name, ..)| name).collect();
+    let mut small = trace.tensors().filter(|(name, ..)| !on_demand.contains(name));
+    small.find_map(|(name, ..)| fault_of_tensor(trace, name))
+}
+
 /// Why the numbers of a whole trace cannot come from a model.
 pub fn fault_of_numbers(trace: &Trace) -> Option<String> {
-    let scale = trace.meta().attention_scale;
-    let names: Vec<String> = trace.tensors().map(|(name, ..)| name.to_owned()).collect();
-    names.iter().find_map(|name| {
-        let tensor = trace.tensor(name)?;
-        let is_sound = match tensor.dtype {
-            Dtype::F16 => are_weights(&tensor.bytes, scale),
-            Dtype::F32 => are_finite(&tensor.bytes),
-            _ => true,
-        };
-        (!is_sound).then(|| format!("`{name}` {UNSOUND}"))
+    trace.tensors().find_map(|(name, ..)| match name {
+        // One row after the other: they may be most of the memory.
+        "attention.weights" => {
+            let is_sound = |row: usize| {
+                let page = trace.page_bytes(row);
+                page.is_some_and(|page| are_weights(&page, trace.meta().attention_scale))
+            };
+            let all = (0..trace.rows().len()).all(is_sound);
+            (!all).then(|| format!("`{name}` {UNSOUND}"))
+        }
+        _ => fault_of_tensor(trace, name),
     })
 }
 
+fn fault_of_tensor(trace: &Trace, name: &str) -> Option<String> {
+    let tensor = trace.tensor(name)?;
+    let is_sound = match tensor.dtype {
+        Dtype::F16 => are_weights(&tensor.bytes, trace.meta().attention_scale),
+        Dtype::F32 => are_finite(&tensor.bytes),
+        _ => true,
+    };
+    (!is_sound).then(|| format!("`{name}` {UNSOUND}"))
+}
+
 /// The end of a sentence about numbers that no model returns.
-pub const UNSOUND: &str = "holds numbers that are not finite, or weights that are not from 0 to 1";
+pub const UNSOUND: &str = "holds numbers that no model returns: not finite, or no weights from 0 to 1";
 
 /// Whether little-endian f16 numbers are attention weights times `scale`.
 pub fn are_weights(bytes: &[u8], scale: f32) -> bool {

@@ -63,7 +63,7 @@ impl RemoteEngine {
             return Err(self.does_not_fit("it lacks a map that was asked for"));
         }
         let timings = result.timings.unwrap_or_default();
-        if !is_duration(timings.total_s) {
+        if !timings.all_s().into_iter().all(is_duration) {
             return Err(self.does_not_fit("its time is not a number of seconds"));
         }
         found.add_relevancy_time(timings.total_s);

@@ -3,15 +3,16 @@
 //! Reading never waits. What a reader misses is fetched next, before the rest of the file.
 
 use super::connection::Connection;
-use super::read::{read_into, read_message};
+use super::expected::{UNSOUND, are_finite, are_weights};
+use super::read::{does_not_fit, read_into, read_message};
 use super::stage::Stage;
 use crate::job::CancelToken;
 use crate::model::error::ModelError;
-use crate::trace::RemoteBytes;
+use crate::trace::{Dtype, RemoteBytes};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// Bytes of one request in the background: at 10 Mbit/s, what is wanted meanwhile waits a fifth of a second.
 const BACKGROUND_BYTES: u64 = 256 << 10;
@@ -38,6 +39,8 @@ pub struct RemoteFile {
     state: Mutex<State>,
     /// Cancelled when nobody has the file any more: a server that does not answer would hold up the thread for ever.
     is_dropped: CancelToken,
+    /// The places of numbers that have not been checked, and the scale of weights.
+    numbers: OnceLock<(Vec<(Dtype, Range<u64>)>, f32)>,
 }
 
 impl Drop for RemoteFile {
@@ -147,6 +150,7 @@ impl RemoteFile {
             length_bytes,
             state: Mutex::default(),
             is_dropped: CancelToken::new(),
+            numbers: OnceLock::new(),
         })
     }
 
@@ -159,6 +163,35 @@ impl RemoteFile {
         if start.saturating_add(bytes.len() as u64) <= self.length_bytes {
             self.state().insert(start, bytes);
         }
+    }
+
+    /// Checks numbers at these places when they arrive from now on.
+    pub fn check_numbers(&self, places: Vec<(Dtype, Range<u64>)>, scale: f32) {
+        // Set once, before anything is fetched.
+        let _ = self.numbers.set((places, scale));
+    }
+
+    /// Whether the numbers in a range are sound that lie there in full or in part. Bytes that have not arrived are 0,
+    /// which never makes a number unsound.
+    fn is_sound(&self, range: &Range<u64>) -> bool {
+        let Some((places, scale)) = self.numbers.get() else { return true };
+        let state = self.state();
+        places.iter().all(|(dtype, place)| {
+            let size = (dtype.bitsize() / 8).max(1) as u64;
+            let (start, end) = (range.start.max(place.start), range.end.min(place.end));
+            if start >= end {
+                return true;
+            }
+            let start = place.start + (start - place.start) / size * size;
+            let end = (place.start + (end - place.start).div_ceil(size) * size).min(place.end);
+            let mut bytes = vec![0; (end - start) as usize];
+            state.copy(start, &mut bytes);
+            match dtype {
+                Dtype::F16 => are_weights(&bytes, *scale),
+                Dtype::F32 => are_finite(&bytes),
+                _ => true,
+            }
+        })
     }
 
     /// Starts to fetch the rest, for as long as the file is used.
@@ -228,6 +261,9 @@ fn take(
         at += bytes.len() as u64;
     })?;
     call.complete();
+    if file.upgrade().is_some_and(|file| !file.is_sound(range)) {
+        return Err(does_not_fit(&connection, &format!("its attention {UNSOUND}")));
+    }
     Ok(file.upgrade().is_some_and(|file| file.forget_complete()))
 }
 
@@ -279,6 +315,40 @@ mod tests {
         let mut bytes = [9; 8];
         state.copy(12, &mut bytes);
         assert_eq!(bytes, [10, 10, 10, 15, 15, 15, 15, 15]);
+    }
+
+    #[test]
+    fn numbers_are_checked_however_they_are_cut() {
+        let weights: Vec<u8> =
+            [0.0, 1.0, 0.5].iter().flat_map(|&n| half::f16::from_f32(n).to_le_bytes()).collect();
+        let arrives = |bytes: &[u8], cut: usize| {
+            let file = RemoteFile {
+                connection: Weak::new(),
+                number: 1,
+                length_bytes: 100,
+                state: Mutex::default(),
+                is_dropped: CancelToken::new(),
+                numbers: OnceLock::new(),
+            };
+            file.check_numbers(vec![(Dtype::F16, 11..17), (Dtype::F32, 20..28)], 1.0);
+            let (first, rest) = bytes.split_at(cut);
+            [(11, first), (11 + cut as u64, rest)].into_iter().all(|(start, bytes)| {
+                file.insert(start, bytes);
+                file.is_sound(&(start..start + bytes.len() as u64))
+            })
+        };
+        let mut all = weights.clone();
+        all.extend([0xff; 3]);
+        all.extend([1.0_f32, -2.0].iter().flat_map(|n| n.to_le_bytes()));
+        for cut in 0..all.len() {
+            assert!(arrives(&all, cut), "{cut}: bytes between the places are no numbers");
+            for (at, value) in [(1, 0xff), (3, 0x7c), (5, 0xbc), (12, 0x7f), (16, 0xff)] {
+                let mut wrong = all.clone();
+                wrong[at] = value;
+                wrong[at - 1] = 0xff;
+                assert!(!arrives(&wrong, cut), "{at}, cut at {cut}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The messages of both sides, see docs/serve.md.
 
+use super::said::cut;
 use crate::analysis::patching::{PositionGroup, Site};
 use crate::model::engine_info::EngineInfo;
 use crate::model::event::{AskNotice, AskStage};
@@ -59,7 +60,7 @@ impl Spoken {
 const SHOWN_CHARACTERS: usize = 60;
 
 fn shortened(text: &str) -> String {
-    text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_debug).collect()
+    cut(text, SHOWN_CHARACTERS)
 }
 
 /// A message from the client to the server.

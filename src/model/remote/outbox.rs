@@ -4,7 +4,9 @@
 //! of pages.
 
 use super::frame::{FrameError, frame_bytes};
+use crate::model::event::Page;
 use crate::trace::TraceInFile;
+use half::f16;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -12,12 +14,18 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Payload of one frame of a long message: at 10 Mbit/s an event waits at most 50 ms for the frame before it.
 const PART_BYTES: usize = 64 << 10;
 /// A sender waits while so many bytes of events wait.
 const WAITING_BYTES: usize = 8 << 20;
+/// Bytes that may wait in all, with the replies of a sender that does not wait.
+const MOST_WAITING_BYTES: usize = 64 << 20;
+/// Memory of a message beside its header and its payload, about.
+const MESSAGE_BYTES: usize = 256;
+/// The reason why nothing more is sent to a client that does not read.
+const NOT_READ: &str = "it does not read what it is sent";
 
 /// Why nothing more can be sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -29,6 +37,8 @@ enum Payload {
     Bytes(Arc<[u8]>),
     /// Bytes of a trace's file, read when their turn comes.
     File(Arc<TraceInFile>, Range<u64>),
+    /// The weights of some maps of a page that the answer holds anyway.
+    Maps(Page, Vec<usize>),
 }
 
 impl Payload {
@@ -36,14 +46,16 @@ impl Payload {
         match self {
             Self::Bytes(bytes) => bytes.len(),
             Self::File(_, range) => (range.end - range.start) as usize,
+            Self::Maps(page, maps) => maps.len() * page.keys * size_of::<f16>(),
         }
     }
 
-    /// Bytes that wait in memory.
+    /// Bytes that wait in memory for this message alone.
     fn held(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
             Self::File(..) => 0,
+            Self::Maps(_, maps) => size_of_val(maps.as_slice()),
         }
     }
 
@@ -52,6 +64,19 @@ impl Payload {
             Self::Bytes(bytes) => Ok(bytes[part].to_vec()),
             Self::File(file, range) => {
                 file.read(range.start + part.start as u64..range.start + part.end as u64)
+            }
+            Self::Maps(page, maps) => {
+                let length = page.keys * size_of::<f16>();
+                let mut bytes = Vec::with_capacity(part.len());
+                let mut at = part.start;
+                while at < part.end {
+                    let (map, within) = (maps[at / length], at % length);
+                    let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
+                    let end = length.min(within + part.end - at);
+                    bytes.extend_from_slice(&bytemuck::cast_slice::<f16, u8>(weights)[within..end]);
+                    at += end - within;
+                }
+                Ok(bytes)
             }
         }
     }
@@ -62,6 +87,8 @@ struct Item {
     header: Value,
     payload: Payload,
     sent: usize,
+    /// Bytes that wait in memory, with the header.
+    held: usize,
 }
 
 #[derive(Default)]
@@ -75,6 +102,9 @@ struct State {
     /// An item is being written.
     is_busy: bool,
     is_closing: bool,
+    /// The end of the time in which the other side reads what is left.
+    deadline: Option<Instant>,
+    has_ended: bool,
     closed: Option<Closed>,
 }
 
@@ -110,13 +140,15 @@ impl Outbox {
         let queue = Arc::new(Queue::default());
         let of_thread = Arc::clone(&queue);
         let write = move || {
-            if let Err(error) = run(&of_thread, out) {
-                let mut state = of_thread.state();
+            let outcome = run(&of_thread, out);
+            let mut state = of_thread.state();
+            if let Err(error) = outcome {
                 state.closed = Some(Closed(error.to_string()));
                 state.urgent.clear();
                 state.bulk.clear();
-                of_thread.changed.notify_all();
             }
+            state.has_ended = true;
+            of_thread.changed.notify_all();
         };
         let thread = std::thread::Builder::new().name("frames out".into()).spawn(write)?;
         Ok(Self { queue, thread: Some(thread) })
@@ -140,9 +172,55 @@ impl Outbox {
         let item = item(id, message, Payload::Bytes(payload.into()))?;
         let mut state = self.queue.state();
         while state.closed.is_none() && state.waiting_bytes > WAITING_BYTES {
-            state = self.queue.wait(state);
+            let left = state.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Closed(NOT_READ.into()));
+            }
+            state = match left {
+                None => self.queue.wait(state),
+                Some(left) => {
+                    let waited = self.queue.changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
         self.push(state, item)
+    }
+
+    /// As [`Self::send`], but does not wait: the other side is expected to read its answers while it sends.
+    ///
+    /// # Errors
+    /// If the connection is closed, or very much waits.
+    pub fn reply(&self, id: u64, message: &impl Serialize, payload: impl Into<Arc<[u8]>>) -> Result<(), Closed> {
+        self.reply_with(item(id, message, Payload::Bytes(payload.into()))?)
+    }
+
+    /// As [`Self::reply`], with the weights of some maps of a page.
+    ///
+    /// # Errors
+    /// As [`Self::reply`].
+    pub fn reply_maps(&self, id: u64, message: &impl Serialize, page: Page, maps: Vec<usize>) -> Result<(), Closed> {
+        self.reply_with(item(id, message, Payload::Maps(page, maps))?)
+    }
+
+    fn reply_with(&self, item: Item) -> Result<(), Closed> {
+        let state = self.queue.state();
+        if state.waiting_bytes > MOST_WAITING_BYTES {
+            return Err(Closed(NOT_READ.into()));
+        }
+        self.push(state, item)
+    }
+
+    /// Drops the pages of an answer that wait and of which nothing was sent.
+    pub fn drop_maps(&self, id: u64) {
+        let mut state = self.queue.state();
+        let is_kept = |item: &Item| {
+            item.id != id || item.sent > 0 || !matches!(item.payload, Payload::Maps(..))
+        };
+        let dropped: usize =
+            state.urgent.iter().filter(|item| !is_kept(item)).map(|item| item.held).sum();
+        state.urgent.retain(is_kept);
+        state.waiting_bytes = state.waiting_bytes.saturating_sub(dropped);
     }
 
     /// As [`Self::send`], but never waits.
@@ -163,15 +241,18 @@ impl Outbox {
         if let Some(closed) = &state.closed {
             return Err(closed.clone());
         }
-        state.waiting_bytes += item.payload.held();
+        state.waiting_bytes += item.held;
         state.urgent.push_back(item);
         self.queue.changed.notify_all();
         Ok(())
     }
 
-    /// Waits until everything is written, or cannot be, for at most `most`.
+    /// Waits until everything is written, or cannot be, for at most `most`, or the rest of the time of
+    /// [`Self::finish_within`].
     pub fn flush(&self, most: Duration) {
         let state = self.queue.state();
+        let left = state.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let most = left.unwrap_or(most);
         let is_waiting = |state: &mut State| {
             let waits = state.is_busy || !state.urgent.is_empty() || !state.bulk.is_empty();
             waits && state.closed.is_none()
@@ -214,17 +295,34 @@ impl Outbox {
         self.queue.state().sent_bytes
     }
 
-    /// Waits for nothing more: the thread ends when what waits is sent, or cannot be.
-    pub fn close(&self) {
-        self.queue.state().is_closing = true;
+    /// The thread ends when what waits is sent, or cannot be. After `most`, nobody waits for it any more.
+    pub fn finish_within(&self, most: Duration) {
+        let mut state = self.queue.state();
+        state.is_closing = true;
+        state.deadline = state.deadline.or(Some(Instant::now() + most));
         self.queue.changed.notify_all();
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.close();
-        if let Some(thread) = self.thread.take() {
+        let mut state = self.queue.state();
+        state.is_closing = true;
+        self.queue.changed.notify_all();
+        let has_ended = match state.deadline {
+            None => {
+                drop(state);
+                true
+            }
+            Some(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                let waits = |state: &mut State| !state.has_ended;
+                let waited = self.queue.changed.wait_timeout_while(state, left, waits);
+                waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
+            }
+        };
+        // A thread whose stream takes nothing more is left behind; it ends with the stream.
+        if let Some(thread) = self.thread.take().filter(|_| has_ended) {
             // The thread writes what it can and does not panic.
             let _ = thread.join();
         }
@@ -233,7 +331,9 @@ impl Drop for Outbox {
 
 fn item(id: u64, message: &impl Serialize, payload: Payload) -> Result<Item, Closed> {
     let header = serde_json::to_value(message).map_err(|error| Closed(error.to_string()))?;
-    Ok(Item { id, header, payload, sent: 0 })
+    let header_bytes = serde_json::to_vec(&header).map_or(0, |header| header.len());
+    let held = payload.held() + header_bytes + MESSAGE_BYTES;
+    Ok(Item { id, header, payload, sent: 0, held })
 }
 
 fn run(queue: &Queue, mut out: impl Write) -> Result<(), FrameError> {
@@ -269,7 +369,7 @@ fn run(queue: &Queue, mut out: impl Write) -> Result<(), FrameError> {
             let queue = if urgent { &mut state.urgent } else { &mut state.bulk };
             queue.push_front(item);
         } else if urgent {
-            state.waiting_bytes = state.waiting_bytes.saturating_sub(item.payload.held());
+            state.waiting_bytes = state.waiting_bytes.saturating_sub(item.held);
         }
         drop(state);
         queue.changed.notify_all();
@@ -314,6 +414,63 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn maps_of_a_page_are_cut_anywhere() {
+        let page = Page {
+            query: crate::trace::Query(2),
+            keys: 3,
+            weights: (0..12).map(|at| f16::from_f32(at as f32)).collect(),
+            stats: Vec::new().into(),
+            there: None,
+        };
+        let maps = Payload::Maps(page, vec![3, 0]);
+        let whole: Vec<u8> = [9, 10, 11, 0, 1, 2]
+            .iter()
+            .flat_map(|&at| f16::from_f32(at as f32).to_le_bytes())
+            .collect();
+        assert_eq!(maps.len(), whole.len());
+        for start in 0..whole.len() {
+            for end in start..=whole.len() {
+                assert_eq!(maps.part(start..end).unwrap(), whole[start..end]);
+            }
+        }
+    }
+
+    /// A stream that takes nothing until it is gone.
+    struct Stuck(Sender<()>, Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_holds_nobody_up() {
+        let ((waits, waiting), (gone, go)) = (channel(), channel());
+        let outbox = Outbox::start(Stuck(waits, go)).unwrap();
+        outbox.send(1, &json!({"type": "token"}), vec![0; WAITING_BYTES + 1]).unwrap();
+        waiting.recv().unwrap();
+        // A reply does not wait for room; more than may wait in all is refused.
+        let mut replies = 0;
+        while outbox.reply(2, &json!({"type": "data"}), vec![0; 8 << 20]).is_ok() {
+            replies += 1;
+            assert!(replies < 100);
+        }
+        assert!(replies >= 6, "{replies}");
+        outbox.finish_within(Duration::ZERO);
+        // There is no room, and the time is over: the sender is told, and nobody waits for the thread.
+        outbox.send(3, &json!({"type": "token"}), Vec::new()).unwrap_err();
+        outbox.flush(Duration::from_secs(60));
+        drop(outbox);
+        drop(gone);
     }
 
     #[test]

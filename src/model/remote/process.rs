@@ -1,6 +1,7 @@
 //! The child process that connects to the server: ssh, or any program that serves.
 
 use super::address::{Address, SSH_VARIABLE, ServeFlags};
+use super::said::shown;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -54,7 +55,7 @@ impl Process {
                 match errors.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
                     Ok(0) | Err(_) => return,
                     Ok(_) => {
-                        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                        let line = shown(&String::from_utf8_lossy(&line));
                         log::info!("the other side: {line}");
                         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                         if kept.len() == SHOWN_LINES {

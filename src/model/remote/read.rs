@@ -2,6 +2,7 @@
 
 use super::connection::{Call, Connection, Incoming};
 use super::message::{ClientMessage, ServerMessage};
+use super::said::shown;
 use crate::job::CancelToken;
 use crate::model::error::{ModelError, Result};
 use std::ops::Range;
@@ -24,7 +25,7 @@ pub fn read_into(
 ) -> Result<()> {
     let mut left = length;
     loop {
-        let Incoming { message, payload, more } = call.next(cancel)?;
+        let Incoming { message, payload, more, .. } = call.next(cancel)?;
         if !matches!(message, ServerMessage::Data) {
             return Err(connection.unexpected(&message));
         }
@@ -41,9 +42,6 @@ pub fn read_into(
 
 /// The error for an answer that contradicts itself.
 pub fn does_not_fit(connection: &Connection, reason: &str) -> ModelError {
-    let host = connection.host().to_owned();
-    ModelError::Elsewhere {
-        host,
-        message: format!("it sent an answer that does not fit: {reason}."),
-    }
+    let message = format!("it sent an answer that does not fit: {}.", shown(reason));
+    ModelError::elsewhere(connection.host(), message)
 }

@@ -3,6 +3,7 @@
 //! A thread reads frames, so that a request can be cancelled, and pages can be read, while the model works. The thread
 //! that called [`serve`] has the model.
 
+use super::answering::Shown;
 use super::assemble::{Assembler, Message};
 use super::frame::{FrameError, MAX_MESSAGE_BYTES, read_frame};
 use super::message::{
@@ -112,6 +113,8 @@ fn serve_client(
     let read = move || {
         let outcome = read_requests(&mut input, &of_reader, &sender);
         of_reader.has_ended.store(true, Ordering::SeqCst);
+        // A client that has gone may leave a stream behind that nobody reads.
+        of_reader.outbox.finish_within(FAREWELL);
         locked(&of_reader.requests).values().for_each(CancelToken::cancel);
         if let Err(error) = outcome {
             let _ = of_reader.fail(0, ErrorKind::Protocol, &error.to_string());
@@ -257,7 +260,7 @@ fn at_once(
                 Ok(trace) => {
                     let trace = Some(shared.keep(Arc::new(trace)));
                     let result = ResultMessage { trace, ..ResultMessage::default() };
-                    shared.outbox.send(id, &ServerMessage::Result(Box::new(result)), [])?;
+                    shared.outbox.reply(id, &ServerMessage::Result(Box::new(result)), [])?;
                 }
                 Err(error) => shared.fail(id, ErrorKind::Request, &error.to_string())?,
             }
@@ -280,8 +283,11 @@ fn at_once(
         }
         ClientMessage::Show { maps } => {
             let pages = locked(&shared.answering).show(maps);
-            for (of, message, weights) in pages {
-                shared.outbox.send(of, &message, weights)?;
+            if let Some(first) = pages.first() {
+                shared.outbox.drop_maps(first.id);
+            }
+            for Shown { id, message, page, maps } in pages {
+                shared.outbox.reply_maps(id, &message, page, maps)?;
             }
         }
         ClientMessage::Release { trace } => locked(&shared.traces).remove(&trace),

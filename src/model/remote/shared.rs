@@ -3,6 +3,7 @@
 use super::answering::Answering;
 use super::message::{ClientMessage, ErrorKind, ServerMessage};
 use super::outbox::{Closed, Outbox};
+use super::said::shown;
 use super::store::Store;
 use crate::job::CancelToken;
 use crate::model::error::{ModelError, Result};
@@ -64,7 +65,7 @@ impl Shared {
     /// # Errors
     /// If the client is gone.
     pub fn fail(&self, id: u64, kind: ErrorKind, message: &str) -> Result<(), Closed> {
-        self.outbox.send(id, &ServerMessage::Error { kind, message: message.to_owned() }, [])
+        self.outbox.reply(id, &ServerMessage::Error { kind, message: shown(message) }, [])
     }
 
     /// Keeps a trace; returns its number.

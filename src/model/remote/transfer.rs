@@ -1,6 +1,9 @@
 //! From the messages of an answer to a trace: while it grows, and when it is complete.
 
 use super::connection::{Call, Connection};
+use super::expected::{
+    Expected, Limits, UNSOUND, are_finite, are_weights, fault_of_numbers, fault_of_small_numbers,
+};
 use super::file::RemoteFile;
 use super::frame::MAX_MESSAGE_BYTES;
 use super::message::{Maps, PageMessage, TensorInfo, TokenMessage};
@@ -20,9 +23,6 @@ use std::sync::Arc;
 const READ_BYTES: u64 = 16 << 20;
 /// Requests on their way at the same time, so that none waits for the next one to be sent.
 const READS_AHEAD: usize = 2;
-/// Largest file of a trace: a long prompt of a large model with all its rows.
-const MAX_FILE_BYTES: u64 = 64 << 30;
-
 /// Layers × heads of a model, as in a trace's file.
 const MAX_MAPS: u64 = 1 << 18;
 
@@ -67,25 +67,47 @@ pub struct Growth {
     heads: usize,
     /// Positions of the prompt.
     prompt_len: usize,
-    /// Most tokens of the answer.
-    most_tokens: usize,
+    limits: Limits,
+    /// The finished trace.
+    expected: Expected,
+    scale: f32,
+    /// Tokens so far.
+    tokens: usize,
     keeps_pages: bool,
     pages: BTreeMap<u32, Page>,
 }
 
-/// Follows an answer of at most `most_tokens` tokens; pages are kept for the stage of a window.
-pub fn growing(builder: &TraceBuilder, most_tokens: usize, stage: Option<Arc<Stage>>) -> Growth {
+/// Follows an answer; pages are kept for the stage of a window.
+pub fn growing(builder: &TraceBuilder, limits: Limits, stage: Option<Arc<Stage>>) -> Growth {
     let model = &builder.meta().model;
-    let [layers, heads] = [model.layer_numbers().len(), model.heads as usize];
-    let prompt_len = builder.meta().prompt_len();
-    let (keeps_pages, pages) = (stage.is_some(), BTreeMap::new());
-    Growth { layers, heads, prompt_len, most_tokens, keeps_pages, pages }
+    Growth {
+        layers: model.layer_numbers().len(),
+        heads: model.heads as usize,
+        prompt_len: builder.meta().prompt_len(),
+        limits,
+        expected: Expected::new(builder, limits),
+        scale: builder.meta().attention_scale,
+        tokens: 0,
+        keeps_pages: stage.is_some(),
+        pages: BTreeMap::new(),
+    }
 }
 
 impl Growth {
     /// The event of a token; the error is the reason why it does not fit.
     pub fn token(&mut self, message: TokenMessage, payload: &[u8]) -> Result<TokenEvent, String> {
         let TokenMessage { index, token, logprob, topk, text, page } = message;
+        if index as usize != self.tokens || self.tokens >= self.limits.most_tokens {
+            return Err(format!("its token {index} is not the next, or one too many"));
+        }
+        let is_known = |id: u32| (id as usize) < self.limits.vocab;
+        if !is_known(token.id) || !topk.iter().all(|&(id, _)| is_known(id)) {
+            return Err("it names a token that the model lacks".into());
+        }
+        if topk.len() > self.limits.topk {
+            return Err("a token has more alternatives than asked for".into());
+        }
+        self.tokens += 1;
         let number = |number: Option<f32>| number.unwrap_or(f32::NAN);
         let token = AnswerToken {
             token,
@@ -98,11 +120,14 @@ impl Growth {
         let maps = self.layers * self.heads;
         let stats_bytes = maps * STAT_COUNT * size_of::<f32>();
         let (stats, weights) = payload.split_at_checked(stats_bytes).ok_or("its row is cut")?;
+        if !are_finite(stats) {
+            return Err(format!("the overview of a row {UNSOUND}"));
+        }
         let stats: Arc<[f32]> =
             stats.chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned).collect();
         let keys = self.keys(&page)?;
-        if !self.pages.contains_key(&page.query) && self.pages.len() >= self.most_tokens {
-            return Err(format!("it has more than {} tokens", self.most_tokens));
+        if page.query as usize + 1 != self.prompt_len + index as usize {
+            return Err(format!("the row of token {index} is of position {}", page.query));
         }
         let empty = Page {
             query: Query(page.query),
@@ -128,7 +153,7 @@ impl Growth {
     }
 
     fn keys(&self, page: &PageMessage) -> Result<usize, String> {
-        let most = self.prompt_len.saturating_add(self.most_tokens);
+        let most = self.prompt_len.saturating_add(self.limits.most_tokens);
         // All weights of a row fit in one message.
         let most =
             most.min(MAX_MESSAGE_BYTES / size_of::<f16>() / (self.layers * self.heads).max(1));
@@ -154,6 +179,9 @@ impl Growth {
         let map_bytes = page.keys * size_of::<f16>();
         if payload.len() != wanted.len() * map_bytes {
             return Err("the weights of a row do not fill their payload".into());
+        }
+        if !are_weights(payload, self.scale) {
+            return Err(format!("a row {UNSOUND}"));
         }
         let mut there = page.there.as_ref().map_or_else(Vec::new, |there| there.to_vec());
         let mut weights = page.weights.to_vec();
@@ -223,16 +251,40 @@ impl Received {
             found.push((start..end, own));
             rest = after;
         }
-        let is_whole = rest.is_empty() && self.file_bytes <= MAX_FILE_BYTES;
-        if is_whole { Ok(found) } else { Err("its first ranges do not fill their payload") }
+        if rest.is_empty() { Ok(found) } else { Err("its first ranges do not fill their payload") }
+    }
+
+    /// The trace as far as its first ranges tell it, and its file. Nothing else was fetched, or allocated for.
+    fn opened(
+        &self,
+        connection: &Arc<Connection>,
+        ranges: &Pieces<'_>,
+        growth: &Growth,
+    ) -> Result<(Trace, Arc<RemoteFile>)> {
+        let file = RemoteFile::new(connection, self.number, self.file_bytes);
+        for (range, bytes) in ranges {
+            file.insert(range.start, bytes);
+        }
+        let name = Self::name(connection.host());
+        let trace = Trace::from_remote(&name, self.file_bytes, Arc::clone(&file) as _)?;
+        match growth.expected.fault_of(&trace) {
+            Some(fault) => Err(does_not_fit(connection, &fault)),
+            None => Ok((trace, file)),
+        }
     }
 
     /// Fetches the rest of the file.
     ///
     /// # Errors
     /// A lost connection, a cancelled request, or a file that is no trace.
-    pub fn whole(self, connection: &Arc<Connection>, cancel: &CancelToken) -> Result<Trace> {
+    pub fn whole(
+        self,
+        connection: &Arc<Connection>,
+        growth: &Growth,
+        cancel: &CancelToken,
+    ) -> Result<Trace> {
         let ranges = self.checked().map_err(|reason| does_not_fit(connection, reason))?;
+        drop(self.opened(connection, &ranges, growth)?);
         let mut reads = Reads::new(connection, self.number, missing(&ranges, self.file_bytes));
         let mut file = Vec::new();
         for (range, bytes) in ranges {
@@ -240,7 +292,11 @@ impl Received {
             file.extend_from_slice(bytes);
         }
         reads.append_until(&mut file, self.file_bytes, cancel)?;
-        Ok(Trace::from_file_bytes(&Self::name(connection.host()), file)?)
+        let trace = Trace::from_file_bytes(&Self::name(connection.host()), file)?;
+        match fault_of_numbers(&trace) {
+            Some(fault) => Err(does_not_fit(connection, &fault)),
+            None => Ok(trace),
+        }
     }
 
     /// A trace whose other bytes are fetched when they are read, and in the background.
@@ -254,12 +310,12 @@ impl Received {
         growth: Growth,
     ) -> Result<Trace> {
         let ranges = self.checked().map_err(|reason| does_not_fit(&connection, reason))?;
-        let name = Self::name(connection.host());
-        let file = RemoteFile::new(&connection, self.number, self.file_bytes);
-        for (range, bytes) in ranges {
-            file.insert(range.start, bytes);
+        let (trace, file) = self.opened(&connection, &ranges, &growth)?;
+        if let Some(fault) = fault_of_small_numbers(&trace) {
+            return Err(does_not_fit(&connection, &fault));
         }
-        let trace = Trace::from_remote(&name, self.file_bytes, Arc::clone(&file) as _)?;
+        let places = trace.places_in_file().map(|(_, dtype, place)| (dtype, place)).collect();
+        file.check_numbers(places, trace.meta().attention_scale);
         for (query, stats) in growth.stats() {
             let place = trace.row_of_query(query).and_then(|row| trace.place_of_stats(row));
             if let Some(place) = place {
