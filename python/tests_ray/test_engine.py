@@ -384,3 +384,9 @@ def test_json_of_headers_has_no_numbers_that_are_none():
     with pytest.raises(vlmscope.EngineError, match="not finite"):
         frames.pack({"type": "ask", "id": 1, "temperature": float("nan")})
     assert json.loads(bytes(frames.pack({"type": "a", "id": 1})[0])[8:]) == {"type": "a", "id": 1}
+
+
+def test_relevancy_of_what_is_no_trace_is_refused():
+    engine = vlmscope.Engine(program="vlmscope")
+    with pytest.raises(vlmscope.EngineError, match="of type NoneType"):
+        engine.relevancy(None)

@@ -12,7 +12,7 @@ use super::common::{
     with_trace_extension,
 };
 use crate::edit::Edits;
-use crate::model::AskRequest;
+use crate::model::{AskRequest, ModelError};
 use crate::terminal;
 use crate::trace::Trace;
 use args::options;
@@ -48,7 +48,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         question: question.clone(),
         options,
     };
-    let trace = view.ask(&mut engine, &request, &cancel)?;
+    let asked = view.ask(&mut engine, &request, &cancel);
+    let trace = asked.map_err(|error| match error.downcast_ref() {
+        Some(ModelError::ConnectionLost { .. }) => {
+            error.context("the answer did not arrive in full, and no trace was written")
+        }
+        _ => error,
+    })?;
     view.answer(&trace)?;
     let out = if args.out.is_some() {
         trace.write(&out)?;

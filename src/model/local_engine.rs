@@ -178,6 +178,11 @@ impl LocalEngine {
             }
             prepared.blank(&request.options.blanked, manifest)?;
             seen = Some(prepared);
+        } else if !request.options.blanked.is_empty() {
+            return Err(ModelError::Request {
+                what: "a patch that is blanked".into(),
+                reason: "needs a picture, and the question has none.".into(),
+            });
         }
         timings.preprocess = start.elapsed().as_secs_f64();
 

@@ -1,9 +1,10 @@
 //! Traces of which parts are still on another machine: what has arrived, and where the rest belongs.
 
-use super::tensor::{Dtype, TensorBytes, TraceId, numbers};
-use super::{STAT_COUNT, Trace};
+use super::tensor::{Dtype, TensorBytes, TraceId, numbers, owned};
+use super::{STAT_COUNT, Trace, TraceError};
 use half::f16;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 impl Trace {
@@ -50,6 +51,56 @@ impl Trace {
             TensorBytes::WithHoles(..) => true,
             TensorBytes::File(file, _) => !file.is_here(),
             TensorBytes::Owned(_) | TensorBytes::Parts(_) => false,
+        })
+    }
+
+    /// What has arrived of a trace whose rest will not come: its whole tensors, and the whole rows of its attention.
+    /// Also the number of rows that are left out.
+    ///
+    /// # Errors
+    /// If the tensors do not fit the metadata.
+    pub fn as_received(&self) -> Result<(Self, usize), TraceError> {
+        let by_row = ["attention.weights", "attention.stats"];
+        let row_of = |row: usize| -> Option<Vec<Cow<'_, [u8]>>> {
+            let there = by_row.iter().filter_map(|name| self.tensors.get(*name));
+            there.map(|tensor| tensor.part(row)).collect()
+        };
+        let mut parts: Vec<Vec<u8>> = vec![Vec::new(); by_row.len()];
+        let mut rows: Vec<i32> = Vec::new();
+        for (row, &query) in self.rows.iter().enumerate() {
+            let Some(found) = row_of(row) else { continue };
+            rows.push(query as i32);
+            for (part, bytes) in parts.iter_mut().zip(found) {
+                part.extend_from_slice(&bytes);
+            }
+        }
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in &self.tensors {
+            let of_rows = by_row.iter().position(|of| of == name);
+            let tensor = match (of_rows, tensor.shape.split_first()) {
+                (Some(at), Some((_, rest))) => {
+                    let shape = [&[rows.len()], rest].concat();
+                    owned(tensor.dtype, &shape, &parts[at])
+                }
+                _ if name == "attention.rows" => {
+                    owned(Dtype::I32, &[rows.len()], bytemuck::cast_slice(&rows))
+                }
+                _ => match tensor.read() {
+                    Ok(bytes) => owned(tensor.dtype, &tensor.shape, &bytes),
+                    Err(_) => continue,
+                },
+            };
+            tensors.insert(name.clone(), tensor);
+        }
+        let left_out = self.rows.len() - rows.len();
+        Ok((Self::assemble(None, self.meta().clone(), tensors)?, left_out))
+    }
+
+    /// Whether parts that have not arrived never will.
+    pub fn is_broken(&self) -> bool {
+        self.tensors.values().any(|tensor| match &tensor.bytes {
+            TensorBytes::File(file, _) => file.failure().is_some(),
+            TensorBytes::Owned(_) | TensorBytes::Parts(_) | TensorBytes::WithHoles(..) => false,
         })
     }
 
@@ -107,7 +158,57 @@ fn runs(maps: &[usize]) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use crate::trace::{AnswerToken, Query, TraceBuilder};
+
+    #[test]
+    fn whole_rows_are_kept_of_an_answer_that_broke_off() {
+        let geometry = Geometry::named("small").unwrap();
+        let whole = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let shape = whole.shape();
+        let maps = shape.layers * shape.heads;
+        let mut builder = TraceBuilder::new(whole.meta().clone());
+        let generated = whole.meta().answer_tokens();
+        for token in generated {
+            builder.push_token(AnswerToken {
+                token: token.clone(),
+                logprob: -1.0,
+                topk: vec![(token.id, -1.0)],
+            });
+        }
+        let count = shape.rows;
+        for row in 0..count {
+            let mut there = vec![true; maps];
+            // A map of every second row is missing.
+            there[0] = row % 2 == 0;
+            let weights: Vec<f16> = whole.page(row).unwrap().to_vec();
+            let stats = vec![row as f32; maps * STAT_COUNT];
+            builder
+                .push_part_of_page(
+                    Query(whole.rows()[row]),
+                    shape.positions,
+                    weights.into(),
+                    stats.into(),
+                    (!there[0]).then(|| there.into()),
+                )
+                .unwrap();
+        }
+        let broken = builder.snapshot("an answer").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.vlmtrace");
+        assert!(matches!(broken.write(&path), Err(TraceError::Incomplete)));
+        let (received, left_out) = broken.as_received().unwrap();
+        assert_eq!(left_out, count / 2);
+        received.write(&path).unwrap();
+        let read = Trace::open(&path).unwrap();
+        let kept: Vec<u32> = whole.rows().iter().copied().step_by(2).collect();
+        assert_eq!((read.rows(), read.meta().answer.as_str()), (&kept[..], "an answer"));
+        for row in 0..kept.len() {
+            assert!(read.page(row) == whole.page(2 * row), "row {row}");
+        }
+    }
 
     #[test]
     fn neighbouring_maps_are_one_run() {

@@ -84,7 +84,7 @@ pub enum TraceError {
     },
     /// Parts of the attention have not arrived from another machine.
     #[error(
-        "the answer is not complete: parts of its attention are still on their way from the other machine. Wait until they have arrived, then try again."
+        "the answer is not complete: parts of its attention have not arrived from the other machine. Wait until they have; if the connection was lost, ask the question again."
     )]
     Incomplete,
     /// Parts of a trace under construction do not fit together.

@@ -64,6 +64,8 @@ pub struct Document {
     pub is_edited: bool,
     /// Whether parts of its attention had not arrived from another machine when the trace was set.
     pub is_incomplete: bool,
+    /// Whether it was said that the rest of its attention will not arrive.
+    pub is_told_lost: bool,
 }
 
 impl Document {
@@ -78,6 +80,7 @@ impl Document {
             in_file: trace.path().map(|_| trace.id()),
             stamp: trace.stamp(),
             is_incomplete: trace.has_holes(),
+            is_told_lost: false,
             trace,
             extent,
             history: Arc::new(History::new(state)),

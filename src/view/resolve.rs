@@ -137,8 +137,10 @@ impl<'a> Numbers<'a> {
 
     /// The maps over the patches that are read, before they are spread over cells: [planes, N].
     pub fn of_patches(&self) -> Vec<f32> {
+        // Asked first: the missing part may arrive in between.
+        let has_holes = self.trace.has_holes();
         self.at(&self.keys()).unwrap_or_else(|| {
-            if !self.trace.has_holes() {
+            if !has_holes {
                 log::warn!("the numbers of a selection cannot be read");
             }
             Vec::new()
@@ -245,8 +247,11 @@ impl HeadNumbers<'_> {
 impl HeadNumbersKey {
     fn values(&self, trace: &Trace) -> Vec<f32> {
         let Self { number, rows, fold, remove_bos, .. } = self;
+        let has_holes = trace.has_holes();
         layer_head(trace, number, rows, *fold, *remove_bos).unwrap_or_else(|| {
-            log::warn!("the numbers of layers and heads cannot be read");
+            if !has_holes {
+                log::warn!("the numbers of layers and heads cannot be read");
+            }
             Vec::new()
         })
     }

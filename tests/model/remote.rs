@@ -491,6 +491,8 @@ fn a_program_can_follow_the_documentation() {
         "`x`",
     );
     refused(json!({"type": "ask", "request": {"question": " "}}), b"", "request", "empty");
+    let blanked = json!({"question": "a", "options": {"blanked": [[[1, 2], [12, 12]]]}});
+    refused(json!({"type": "ask", "request": blanked}), b"", "request", "needs a picture");
     refused(json!({"type": "again", "trace": 999}), b"", "missing_trace", "999");
     refused(of(json!({"type": "read", "start": 5, "length": size})), b"", "request", "bytes");
     refused(of(json!({"type": "read", "start": u64::MAX, "length": 2})), b"", "request", "bytes");
@@ -630,7 +632,9 @@ fn a_server_whose_output_is_not_read_ends_with_its_input() {
     // The pixels of a BMP, which go back with each prompt: more than may wait in the server and in the pipe.
     let (width, height) = (1024_u32, 1024_u32);
     let mut bmp = b"BM".to_vec();
-    for number in [54 + 3 * width * height, 0, 54, 40, width, height, (24 << 16) + 1, 0, 0, 0, 0, 0, 0] {
+    for number in
+        [54 + 3 * width * height, 0, 54, 40, width, height, (24 << 16) + 1, 0, 0, 0, 0, 0, 0]
+    {
         bmp.extend(number.to_le_bytes());
     }
     let mut seed = 1_u32;

@@ -92,12 +92,7 @@ fn connect_with(
         device: Device::Cpu,
         threads: Some(1),
     };
-    Engine::connect(
-        &RemoteOptions { address, stage },
-        &options,
-        &CancelToken::new(),
-        &mut |_| {},
-    )
+    Engine::connect(&RemoteOptions { address, stage }, &options, &CancelToken::new(), &mut |_| {})
 }
 
 fn hello() -> (Value, Vec<u8>) {
@@ -414,9 +409,7 @@ fn asked(
     let mut engine = connect_with(folder.path(), &answers, stage).unwrap();
     let mut question = request(Some(picture("scenes/scene0.png")), &[QUESTION.into()]);
     options(&mut question.options);
-    engine
-        .ask(&question, &CancelToken::new(), &mut |_| {})
-        .map_err(|error| error.to_string())
+    engine.ask(&question, &CancelToken::new(), &mut |_| {}).map_err(|error| error.to_string())
 }
 
 #[test]

@@ -339,6 +339,8 @@ class Engine:
 
     def _on_trace(self, trace: Trace, header: dict[str, Any], progress: Progress | None) -> Message:
         """A request about a trace, which is sent if the engine does not have it."""
+        if not isinstance(trace, Trace):
+            raise EngineError(f"the trace is of type {type(trace).__name__}; give a vlmscope.Trace, for example of ask() or open()")
         self._started()
         for attempt in range(2):
             if trace not in self._numbers:

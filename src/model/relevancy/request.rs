@@ -108,16 +108,8 @@ pub struct RelevancyTimings {
 impl RelevancyTimings {
     /// All of them, in the order of the fields.
     pub(in crate::model) const fn all_s(&self) -> [f64; 8] {
-        let Self {
-            open_s,
-            inputs_s,
-            forward_s,
-            prompt_s,
-            rows_s,
-            vision_s,
-            recursion_s,
-            total_s,
-        } = *self;
+        let Self { open_s, inputs_s, forward_s, prompt_s, rows_s, vision_s, recursion_s, total_s } =
+            *self;
         [open_s, inputs_s, forward_s, prompt_s, rows_s, vision_s, recursion_s, total_s]
     }
 }

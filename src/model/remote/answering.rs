@@ -56,7 +56,12 @@ impl Answering {
         let shown = |page: &Page| {
             let (named, maps) = chosen(page, &self.shown, current.heads);
             let message = PageMessage { query: page.query.0, keys: page.keys as u64, maps: named };
-            Shown { id: current.id, message: ServerMessage::Page(message), page: page.clone(), maps }
+            Shown {
+                id: current.id,
+                message: ServerMessage::Page(message),
+                page: page.clone(),
+                maps,
+            }
         };
         // The stage most likely shows the newest row.
         current.sent.iter().rev().map(shown).collect()
@@ -177,8 +182,10 @@ mod tests {
         let wanted = Maps::These(vec![[1, 0], [1, 0], [0, 1], [7, 0], [1, 0], [0, 2]]);
         let (named, bytes) = weights(&page, &wanted, 2);
         assert_eq!(named, Maps::These(vec![[1, 0], [0, 1]]));
-        let expected: Vec<u8> =
-            [6, 7, 8, 3, 4, 5].iter().flat_map(|&at| f16::from_f32(at as f32).to_le_bytes()).collect();
+        let expected: Vec<u8> = [6, 7, 8, 3, 4, 5]
+            .iter()
+            .flat_map(|&at| f16::from_f32(at as f32).to_le_bytes())
+            .collect();
         assert_eq!(bytes, expected);
         assert_eq!(weights(&page, &Maps::All, 2).1.len(), 24);
     }

@@ -6,10 +6,10 @@
 
 use super::address::{Address, ServeFlags};
 use super::connection::{Call, Connection, Incoming};
+use super::expected::Limits;
 use super::message::{
     AskMessage, ClientMessage, PagesSent, PictureRef, ResultMessage, ServerMessage,
 };
-use super::expected::Limits;
 use super::read::does_not_fit;
 use super::said::shown;
 use super::stage::Stage;
@@ -229,10 +229,8 @@ impl RemoteEngine {
 
     /// What the answer to a question can be at most.
     fn limits_of(&self, options: &AskOptions) -> Limits {
-        let most_tokens = options
-            .answer
-            .as_ref()
-            .map_or(options.sampling.max_new_tokens as usize, |text| {
+        let most_tokens =
+            options.answer.as_ref().map_or(options.sampling.max_new_tokens as usize, |text| {
                 MOST_TOKENS_PER_BYTE * text.len() + 1
             });
         let text = &self.manifest.text;

@@ -115,7 +115,8 @@ fn fault_of_tensor(trace: &Trace, name: &str) -> Option<String> {
 }
 
 /// The end of a sentence about numbers that no model returns.
-pub const UNSOUND: &str = "holds numbers that no model returns: not finite, or no weights from 0 to 1";
+pub const UNSOUND: &str =
+    "holds numbers that no model returns: not finite, or no weights from 0 to 1";
 
 /// Whether little-endian f16 numbers are attention weights times `scale`.
 pub fn are_weights(bytes: &[u8], scale: f32) -> bool {

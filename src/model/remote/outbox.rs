@@ -191,7 +191,12 @@ impl Outbox {
     ///
     /// # Errors
     /// If the connection is closed, or very much waits.
-    pub fn reply(&self, id: u64, message: &impl Serialize, payload: impl Into<Arc<[u8]>>) -> Result<(), Closed> {
+    pub fn reply(
+        &self,
+        id: u64,
+        message: &impl Serialize,
+        payload: impl Into<Arc<[u8]>>,
+    ) -> Result<(), Closed> {
         self.reply_with(item(id, message, Payload::Bytes(payload.into()))?)
     }
 
@@ -199,7 +204,13 @@ impl Outbox {
     ///
     /// # Errors
     /// As [`Self::reply`].
-    pub fn reply_maps(&self, id: u64, message: &impl Serialize, page: Page, maps: Vec<usize>) -> Result<(), Closed> {
+    pub fn reply_maps(
+        &self,
+        id: u64,
+        message: &impl Serialize,
+        page: Page,
+        maps: Vec<usize>,
+    ) -> Result<(), Closed> {
         self.reply_with(item(id, message, Payload::Maps(page, maps))?)
     }
 

@@ -228,10 +228,19 @@ pub fn read_news(app: &mut App) {
 /// Attention of finished answers has arrived from another machine: their numbers are computed anew.
 fn take_arrived(app: &mut App) {
     let ids: Vec<DocumentId> = app.docs.iter().map(|doc| doc.id).collect();
+    let mut lost = Vec::new();
     for id in ids {
         if let Some(doc) = app.docs.get_mut(id).filter(|doc| doc.is_incomplete && !doc.live) {
             doc.replace(Arc::new(doc.trace.refreshed()), false);
+            if let Err(error) = doc.trace.check()
+                && !std::mem::replace(&mut doc.is_told_lost, true)
+            {
+                lost.push(error.to_string());
+            }
         }
+    }
+    for text in lost {
+        app.notify(format!("{text} The rows that have arrived can be saved."), true);
     }
 }
 

@@ -33,9 +33,25 @@ pub fn ask_what_to_open(app: &mut App) {
 /// Saves the trace where the user says.
 pub fn save_trace(app: &mut App) {
     let Some(doc) = app.doc() else { return };
-    let purpose = PathPurpose::SaveTrace(doc.id, Arc::clone(&doc.trace));
     let dialog = Dialog::to_save("Save the trace", &file_stem(doc), TRACES);
-    dialogs::ask(app, dialog, purpose);
+    let (id, mut trace) = (doc.id, Arc::clone(&doc.trace));
+    // The connection to the machine with the model was lost: what has arrived is not lost with it.
+    if trace.is_broken()
+        || (!doc.live && trace.has_holes() && trace.places_in_file().next().is_none())
+    {
+        match trace.as_received() {
+            Ok((received, left_out)) => {
+                let all = trace.rows().len();
+                trace = Arc::new(received);
+                let text = format!(
+                    "{left_out} of {all} rows of the attention did not arrive from the other machine: the file is written without them."
+                );
+                app.notify(text, false);
+            }
+            Err(error) => return app.notify(error.to_string(), true),
+        }
+    }
+    dialogs::ask(app, dialog, PathPurpose::SaveTrace(id, trace));
 }
 
 /// Copies what is seen as an image.
