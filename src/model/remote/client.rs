@@ -5,12 +5,13 @@
 //! process made is sent without its attention.
 
 use super::address::{Address, ServeFlags};
-use super::connection::{Call, Connection, Incoming};
+use super::connection::{Call, Connection};
 use super::expected::Limits;
 use super::message::{
     AskMessage, ClientMessage, PagesSent, PictureRef, ResultMessage, ServerMessage,
 };
 use super::read::does_not_fit;
+use super::receive::Incoming;
 use super::said::shown;
 use super::stage::Stage;
 use super::transfer::{Received, builder_of, growing};

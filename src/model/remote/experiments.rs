@@ -1,11 +1,12 @@
 //! Experiments on a trace by a model on another machine: relevancy, answers scored again, activation patching.
 
 use super::client::RemoteEngine;
-use super::connection::{Call, Incoming};
+use super::connection::Call;
 use super::limits::{MAX_VARIANTS, json};
 use super::message::{
     BlankMessage, ClientMessage, RelevancyMessage, ServerMessage, TensorInfo, VariantMessage,
 };
+use super::receive::Incoming;
 use crate::analysis::methods::{Layout, Method};
 use crate::analysis::patching::PatchResult;
 use crate::job::CancelToken;

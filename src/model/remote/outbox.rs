@@ -4,9 +4,9 @@
 //! of pages.
 
 use super::frame::{FrameError, frame_bytes};
+use super::payload::Payload;
 use crate::model::event::Page;
 use crate::trace::TraceInFile;
-use half::f16;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -31,56 +31,6 @@ const NOT_READ: &str = "it does not read what it is sent";
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Closed(pub String);
-
-/// The payload of a message that waits.
-enum Payload {
-    Bytes(Arc<[u8]>),
-    /// Bytes of a trace's file, read when their turn comes.
-    File(Arc<TraceInFile>, Range<u64>),
-    /// The weights of some maps of a page that the answer holds anyway.
-    Maps(Page, Vec<usize>),
-}
-
-impl Payload {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::File(_, range) => (range.end - range.start) as usize,
-            Self::Maps(page, maps) => maps.len() * page.keys * size_of::<f16>(),
-        }
-    }
-
-    /// Bytes that wait in memory for this message alone.
-    fn held(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::File(..) => 0,
-            Self::Maps(_, maps) => size_of_val(maps.as_slice()),
-        }
-    }
-
-    fn part(&self, part: Range<usize>) -> std::io::Result<Vec<u8>> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes[part].to_vec()),
-            Self::File(file, range) => {
-                file.read(range.start + part.start as u64..range.start + part.end as u64)
-            }
-            Self::Maps(page, maps) => {
-                let length = page.keys * size_of::<f16>();
-                let mut bytes = Vec::with_capacity(part.len());
-                let mut at = part.start;
-                while at < part.end {
-                    let (map, within) = (maps[at / length], at % length);
-                    let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
-                    let end = length.min(within + part.end - at);
-                    bytes.extend_from_slice(&bytemuck::cast_slice::<f16, u8>(weights)[within..end]);
-                    at += end - within;
-                }
-                Ok(bytes)
-            }
-        }
-    }
-}
 
 struct Item {
     id: u64,
@@ -173,7 +123,7 @@ impl Outbox {
         let mut state = self.queue.state();
         while state.closed.is_none() && state.waiting_bytes > WAITING_BYTES {
             let left = state.deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            if state.has_ended || left.is_some_and(|left| left.is_zero()) {
                 return Err(Closed(NOT_READ.into()));
             }
             state = match left {
@@ -259,14 +209,14 @@ impl Outbox {
     }
 
     /// Waits until everything is written, or cannot be, for at most `most`, or the rest of the time of
-    /// [`Self::finish_within`].
+    /// [`Self::expire_after`].
     pub fn flush(&self, most: Duration) {
         let state = self.queue.state();
         let left = state.deadline.map(|end| end.saturating_duration_since(Instant::now()));
         let most = left.unwrap_or(most);
         let is_waiting = |state: &mut State| {
             let waits = state.is_busy || !state.urgent.is_empty() || !state.bulk.is_empty();
-            waits && state.closed.is_none()
+            waits && state.closed.is_none() && !state.has_ended
         };
         // After the time, what is left is lost.
         drop(self.queue.changed.wait_timeout_while(state, most, is_waiting));
@@ -306,11 +256,17 @@ impl Outbox {
         self.queue.state().sent_bytes
     }
 
-    /// The thread ends when what waits is sent, or cannot be. After `most`, nobody waits for it any more.
-    pub fn finish_within(&self, most: Duration) {
+    /// After `most`, nobody waits any more for the other side to read.
+    pub fn expire_after(&self, most: Duration) {
         let mut state = self.queue.state();
-        state.is_closing = true;
         state.deadline = state.deadline.or(Some(Instant::now() + most));
+        self.queue.changed.notify_all();
+    }
+
+    /// As [`Self::expire_after`]; the thread ends when what waits is sent.
+    pub fn finish_within(&self, most: Duration) {
+        self.expire_after(most);
+        self.queue.state().is_closing = true;
         self.queue.changed.notify_all();
     }
 }
@@ -424,28 +380,6 @@ mod tests {
         }
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
-        }
-    }
-
-    #[test]
-    fn maps_of_a_page_are_cut_anywhere() {
-        let page = Page {
-            query: crate::trace::Query(2),
-            keys: 3,
-            weights: (0..12).map(|at| f16::from_f32(at as f32)).collect(),
-            stats: Vec::new().into(),
-            there: None,
-        };
-        let maps = Payload::Maps(page, vec![3, 0]);
-        let whole: Vec<u8> = [9, 10, 11, 0, 1, 2]
-            .iter()
-            .flat_map(|&at| f16::from_f32(at as f32).to_le_bytes())
-            .collect();
-        assert_eq!(maps.len(), whole.len());
-        for start in 0..whole.len() {
-            for end in start..=whole.len() {
-                assert_eq!(maps.part(start..end).unwrap(), whole[start..end]);
-            }
         }
     }
 

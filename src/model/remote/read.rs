@@ -1,7 +1,8 @@
 //! Reading ranges of a trace's file over a connection.
 
-use super::connection::{Call, Connection, Incoming};
+use super::connection::{Call, Connection};
 use super::message::{ClientMessage, ServerMessage};
+use super::receive::Incoming;
 use super::said::shown;
 use crate::job::CancelToken;
 use crate::model::error::{ModelError, Result};

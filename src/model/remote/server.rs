@@ -97,6 +97,7 @@ pub fn serve(
     let outbox = Outbox::start(output).map_err(ServeError::Thread)?;
     let shared = Arc::new(Shared::new(outbox));
     let outcome = serve_client(options, BufReader::new(input), &shared);
+    shared.outbox.finish_within(FAREWELL);
     shared.outbox.flush(FAREWELL);
     outcome
 }
@@ -114,7 +115,7 @@ fn serve_client(
         let outcome = read_requests(&mut input, &of_reader, &sender);
         of_reader.has_ended.store(true, Ordering::SeqCst);
         // A client that has gone may leave a stream behind that nobody reads.
-        of_reader.outbox.finish_within(FAREWELL);
+        of_reader.outbox.expire_after(FAREWELL);
         locked(&of_reader.requests).values().for_each(CancelToken::cancel);
         if let Err(error) = outcome {
             let _ = of_reader.fail(0, ErrorKind::Protocol, &error.to_string());
