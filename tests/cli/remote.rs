@@ -1,11 +1,13 @@
 //! `--remote` with servers that do not behave, as a user meets them.
 
-use crate::support::Folder;
+use crate::support::{Folder, stderr};
+use serde_json::json;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use vlmscope::model::write_frame;
 
 /// Longest wait for something that happens at once on a machine that is not overloaded.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,4 +84,54 @@ fn the_first_interrupt_ends_a_connection_that_hangs_and_its_processes() {
     assert_eq!(code, Some(1), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("cancelled")), "{rest:?}");
     until("a process is left", || !pids.iter().any(|pid| runs(pid)));
+}
+
+#[test]
+fn a_shell_that_does_not_find_the_program_is_explained() {
+    let folder = Folder::new();
+    // In place of ssh: the command for the other shell is its last argument.
+    script(&folder, "for command; do :; done\nexec sh -c \"$command\"");
+    let output = folder
+        .command(&["ask", "sample:1", "Why?", "--remote", "ssh://gpu-box/no/such/vlmscope"])
+        .env("VLMSCOPE_SSH", folder.path("server"))
+        .output()
+        .unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("gpu-box") && text.contains("exit status: 127"), "{text}");
+    assert!(text.contains("give the path: ssh://HOST/PATH/TO/vlmscope"), "{text}");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_no_trace() {
+    let folder = Folder::new();
+    // The output of a real server before the first request.
+    let mut server = folder
+        .command(&["serve", "--stdio", "--threads", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = server.stdin.take().unwrap();
+    let hello = json!({"type": "hello", "protocol": 1});
+    write_frame(&mut input, (0, false), &hello, &[], false).unwrap();
+    drop(input);
+    folder.write("greeting", server.wait_with_output().unwrap().stdout);
+    // It ends within the picture.
+    let address = script(&folder, "cat greeting\nhead -c 3000 > /dev/null\nexit 3");
+    let output = folder.run(&[
+        "ask",
+        "sample:1",
+        "Where is the balloon?",
+        "--remote",
+        &address,
+        "--out",
+        "a.vlmtrace",
+    ]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for word in ["no trace was written", "was lost", "exit status: 3"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!folder.path("a.vlmtrace").exists());
 }
