@@ -54,8 +54,8 @@ impl Trace {
         })
     }
 
-    /// What has arrived of a trace whose rest will not come: its whole tensors, and the whole rows of its attention.
-    /// Also the number of rows that are left out.
+    /// The parts of a trace that have arrived, where the rest will not: its whole tensors, and the whole rows of its
+    /// attention. Also the number of rows that are left out.
     ///
     /// # Errors
     /// If the tensors do not fit the metadata.

@@ -228,7 +228,7 @@ impl RemoteEngine {
         }
     }
 
-    /// What the answer to a question can be at most.
+    /// The limits of the answer to a question.
     fn limits_of(&self, options: &AskOptions) -> Limits {
         let most_tokens =
             options.answer.as_ref().map_or(options.sampling.max_new_tokens as usize, |text| {

@@ -23,7 +23,7 @@ pub struct Limits {
     pub vocab: usize,
 }
 
-/// What is known of an answer after its `prompt`.
+/// An answer as far as its `prompt` tells it.
 #[derive(Debug)]
 pub struct Expected {
     limits: Limits,
