@@ -22,6 +22,8 @@ const PART_BYTES: usize = 64 << 10;
 const WAITING_BYTES: usize = 8 << 20;
 /// Bytes that may wait in all, with the replies of a sender that does not wait.
 const MOST_WAITING_BYTES: usize = 64 << 20;
+/// Messages with bytes of files that may wait.
+const MOST_BULK: usize = 1024;
 /// Memory of a message beside its header and its payload, about.
 const MESSAGE_BYTES: usize = 256;
 /// The reason why nothing more is sent to a client that does not read.
@@ -225,7 +227,7 @@ impl Outbox {
     /// Sends bytes of a trace's file when nothing else waits.
     ///
     /// # Errors
-    /// If the connection is closed.
+    /// If the connection is closed, or very much waits.
     pub fn send_file(
         &self,
         id: u64,
@@ -237,6 +239,9 @@ impl Outbox {
         let mut state = self.queue.state();
         if let Some(closed) = &state.closed {
             return Err(closed.clone());
+        }
+        if state.bulk.len() >= MOST_BULK {
+            return Err(Closed(NOT_READ.into()));
         }
         state.bulk.push_back(item);
         self.queue.changed.notify_all();
