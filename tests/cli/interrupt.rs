@@ -65,11 +65,11 @@ fn a_report_ends_at_once_and_leaves_the_earlier_one() {
 #[test]
 fn a_batch_and_a_table_are_completed_by_the_same_command() {
     let folder = Folder::new();
-    folder.write("q.jsonl", lines(12));
+    folder.write("q.jsonl", lines(8));
     let batch = "ask --batch q.jsonl --table t.parquet --out o --no-overlay";
     interrupted(&folder, batch, "loading");
     assert_eq!(folder.names(), ["q.jsonl"], "nothing was answered");
-    for event in ["2 · s1", "7 · s6"] {
+    for event in ["2 · s1", "4 · s3"] {
         let said = interrupted(&folder, batch, event);
         assert!(said.contains("run the same command again to resume"), "{said}");
         let left = [folder.names(), names(&folder.path("o"))].concat();
@@ -78,7 +78,7 @@ fn a_batch_and_a_table_are_completed_by_the_same_command() {
     }
     folder.ok(batch);
     let rows = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
-    assert_eq!(rows.len(), 12);
+    assert_eq!(rows.len(), 8);
     let files = folder.names();
     interrupted(&folder, "table o --out u.parquet", "opened o/s0.vlmtrace");
     assert_eq!(folder.names(), files);

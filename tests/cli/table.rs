@@ -447,7 +447,13 @@ fn a_data_set_that_is_written_otherwise_says_where_and_how_to_write_it() {
     let twice = ["q.csv line 1 names the column `question` twice: rename"];
     says("q.csv", "picture,question,question\na.png,What?,Who?\n", &twice);
     let json = r#"{"picture": "sample:1", "question": "What?", "question": "Who?"}"#;
-    says("q.jsonl", json, &["q.jsonl line 1", "the field `question` is there twice"]);
+    folder.write("q.jsonl", [json, r#"{"picture": "sample:1", "question": "What?"}"#].join("\n"));
+    let said = folder.fails("ask --batch q.jsonl --table t.parquet");
+    assert!(
+        said.contains("q.jsonl line 1") && said.contains("`question` is there twice"),
+        "{said}"
+    );
+    assert!(said.contains("1 answered, 0 already there, 1 failed"), "{said}");
 }
 
 #[test]

@@ -185,31 +185,21 @@ fn a_cube_that_is_cancelled_or_does_not_fit_its_samples_is_refused() {
     // Samples of another table beside the heads.
     for (change, wanted) in [
         (
-            SampleRow {
-                sample: "x".into(),
-                index: 4000,
-                layers: 2,
-                heads: 4,
-                ..SampleRow::default()
-            },
-            "`index` names the sample `",
+            SampleRow { sample: "x".into(), layers: 2, heads: 4, ..SampleRow::default() },
+            "`sample` names the sample `s",
         ),
-        (
-            SampleRow { index: 0, layers: 2, heads: 2, ..SampleRow::default() },
-            "`head` names head 2 of 2",
-        ),
-        (
-            SampleRow { index: 0, layers: 1, heads: 4, ..SampleRow::default() },
-            "`layer` has more layers than the 1",
-        ),
-        (
-            SampleRow { index: 0, layers: u32::MAX, heads: u32::MAX, ..SampleRow::default() },
-            "`heads` makes",
-        ),
+        (SampleRow { layers: 2, heads: 2, ..SampleRow::default() }, "`head` names head "),
+        (SampleRow { layers: 1, heads: 4, ..SampleRow::default() }, "`layer` names the layer "),
+        (SampleRow { layers: u32::MAX, heads: u32::MAX, ..SampleRow::default() }, "`heads` makes"),
     ] {
         let mut writer = TableWriter::begin(&source.samples, TableKind::Samples).unwrap();
         // Threads read the row groups: only if every row has the fault, the error is the same each time.
-        let rows = (0..40).map(|row| SampleRow { index: change.index + row, ..change.clone() });
+        let name = if change.sample.is_empty() { "s" } else { "x" };
+        let rows = (0..40).map(|row| SampleRow {
+            sample: format!("{name}{row}"),
+            index: row,
+            ..change.clone()
+        });
         writer.write(&samples_batch(&rows.collect::<Vec<_>>()).unwrap()).unwrap();
         writer.finish().unwrap();
         let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
