@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let found = numbers::numbers(args, &progress)?;
     reading.finish_and_clear();
     let drawn = figures::draw(args, &found, &folder)?;
-    folder.write("report.json", &serde_json::to_vec_pretty(&found)?)?;
+    folder.write("report.json", &serde_json::to_vec(&found)?)?;
     folder.write("report.md", page::page(args, &found, &drawn).as_bytes())?;
     folder.keep()?;
     let page = args.out.join("report.md");

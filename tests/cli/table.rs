@@ -446,6 +446,27 @@ fn a_data_set_that_is_written_otherwise_says_where_and_how_to_write_it() {
     says("q.tsv", "picture,question\na.png,What?\n", &["has commas between", "call it .csv"]);
     let twice = ["q.csv line 1 names the column `question` twice: rename"];
     says("q.csv", "picture,question,question\na.png,What?,Who?\n", &twice);
+    says("q.json", "\n[{\"picture\": \"a.png\"}]", &["q.json begins with a list", "on each line"]);
+    says(
+        "q.json",
+        "{\n\"picture\": \"a.png\"\n}",
+        &["q.json has its first object on several lines"],
+    );
+    for name in ["q.csv", "q.jsonl"] {
+        let text: Vec<u8> =
+            "\u{feff}picture,question\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        folder.write(name, text);
+        let said = folder.fails(&["ask", "--batch", name, "--table", "t.parquet"]);
+        assert!(said.contains(&format!("{name} is UTF-16: save it as UTF-8")), "{said}");
+        std::fs::remove_file(folder.path(name)).unwrap();
+    }
+    folder.write("q.csv", "picture,question\n\"sample:1,What?\nsample:1,Who?\n");
+    let said = folder.fails("ask --batch q.csv --table quote.parquet");
+    assert!(
+        said.contains("q.csv line 2 has 1 fields, and one of them goes over several lines"),
+        "{said}"
+    );
+    std::fs::remove_file(folder.path("q.csv")).unwrap();
     let json = r#"{"picture": "sample:1", "question": "What?", "question": "Who?"}"#;
     folder.write("q.jsonl", [json, r#"{"picture": "sample:1", "question": "What?"}"#].join("\n"));
     let said = folder.fails("ask --batch q.jsonl --table t.parquet");

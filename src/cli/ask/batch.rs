@@ -32,6 +32,8 @@ use std::time::Duration;
 
 /// Bytes of the name of a sample: it is part of the names of files, which have at most 255.
 const MOST_NAME_BYTES: usize = 200;
+/// Advice after a signal.
+const RESUME: &str = "run the same command again to resume";
 /// Missing pictures that are listed at the end.
 const MOST_LISTED: usize = 20;
 
@@ -229,7 +231,7 @@ impl Batch<'_> {
     /// One row of the input.
     fn row(&mut self, Read { number, place, row }: Read) -> anyhow::Result<()> {
         if self.cancel.is_cancelled() {
-            bail!("cancelled before {place}; run the same command again to resume");
+            bail!("cancelled at {place}; {RESUME}");
         }
         self.rows += 1;
         if self.args.data.shard.as_ref().is_some_and(|shard| !shard.has(number)) {
@@ -252,11 +254,8 @@ impl Batch<'_> {
                 self.counts[usize::from(matches!(outcome, Outcome::Kept))] += 1;
                 let _ = writeln!(terminal::stderr(), "{} · {name}", self.rows);
             }
-            Err(error)
-                if self.cancel.is_cancelled() || is_full_disk(&error) || is_unreachable(&error) =>
-            {
-                return Err(error);
-            }
+            Err(_) if self.cancel.is_cancelled() => bail!("cancelled at {place}; {RESUME}"),
+            Err(error) if is_full_disk(&error) || is_unreachable(&error) => return Err(error),
             Err(error) => {
                 self.counts[2] += 1;
                 let said = crate::ui::error_text::error_text(&error);
@@ -382,9 +381,12 @@ impl Batch<'_> {
         let mut table = String::new();
         if let Some(store) = self.store.take() {
             let seen = &self.seen;
-            let [heads, samples] = store.finish(&|row| up_to_date(row, seen), self.cancel)
+            let [heads, samples] = store
+                .finish(&|row| up_to_date(row, seen), self.cancel)
                 .map_err(|error| match error {
-                    TableError::Cancelled => anyhow!("cancelled while the table was put together; run the same command again to complete it"),
+                    TableError::Cancelled => {
+                        anyhow!("cancelled while the table was put together; {RESUME}")
+                    }
                     error => error.into(),
                 })?;
             if samples > seen.len() {

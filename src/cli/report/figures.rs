@@ -190,8 +190,11 @@ impl<'a> Figures<'a> {
         let (found, unit) = (self.found, self.column.unit());
         let first = if self.column.is_low_first() { "smallest" } else { "largest" };
         let title = format!("Heads with the {first} {}", self.column.title());
-        let subtitle =
-            format!("mean with 95 % interval · {} · {} resamples", self.samples(), found.resamples);
+        let resamples = match found.has_stability() {
+            true => format!("{} resamples", found.resamples),
+            false => "too few samples for resamples (–)".to_owned(),
+        };
+        let subtitle = format!("mean with 95 % interval · {} · {resamples}", self.samples());
         let caption = format!(
             "{title}: mean over {} with its 95 % interval, the share of {} resamples of the samples in which the head is among the first {}, and the 5–95 % interval of its rank.{}",
             self.samples(),

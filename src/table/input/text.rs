@@ -9,6 +9,7 @@ use std::path::Path;
 /// The largest CSV file: an opening quote without an end makes one field of all that follows.
 const MOST_CSV_BYTES: u64 = 1 << 30;
 
+const IS_UTF16: &str = "is UTF-16: save it as UTF-8";
 /// Characters of the first line of a CSV file in an error.
 const MOST_SHOWN: usize = 100;
 
@@ -18,6 +19,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
     let file = open_regular(path).map_err(InputError::read(path))?;
     let (mut lines, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
+    let mut is_first = true;
     loop {
         line.clear();
         let mut limited = (&mut lines).take(MOST_TEXT_BYTES);
@@ -34,8 +36,13 @@ pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) ->
         number += 1;
         let bytes =
             if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
-        if bytes.trim_ascii().is_empty() {
+        let bytes = bytes.trim_ascii();
+        if bytes.is_empty() {
             continue;
+        }
+        if is_first {
+            check_start(bytes).map_err(|reason| InputError::unusable(path, reason))?;
+            is_first = false;
         }
         let fields = serde_json::from_slice::<Object>(bytes)
             .map(|Object(values)| Fields { values, ..Fields::default() })
@@ -45,6 +52,20 @@ pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) ->
                 )
             });
         give(number, fields)?;
+    }
+}
+
+/// Checks the first line of a JSON Lines file: of another kind of file, every line would be a fault.
+fn check_start(line: &[u8]) -> Result<(), &'static str> {
+    match line {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(IS_UTF16),
+        [b'[', ..] => {
+            Err("begins with a list: write one object on each line, as `jq -c '.[]'` does")
+        }
+        b"{" => Err(
+            "has its first object on several lines: write one object on each line, as `jq -c .` does",
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -60,10 +81,17 @@ pub(super) fn csv<E: From<InputError>>(
             InputError::unusable(path, "is larger than 1 GiB: divide it, or use Parquet").into()
         );
     }
+    let mut file = BufReader::new(file);
+    if matches!(
+        file.fill_buf().map_err(InputError::read(path))?,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..]
+    ) {
+        return Err(InputError::unusable(path, IS_UTF16).into());
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(if is_tabs { b'\t' } else { b',' })
         .flexible(true)
-        .from_reader(BufReader::new(file));
+        .from_reader(file);
     let headers = reader.headers().map_err(|error| fault(path, error))?;
     let headers: Vec<String> =
         headers.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
@@ -80,9 +108,13 @@ pub(super) fn csv<E: From<InputError>>(
                     let pairs = pairs.map(|(name, value)| (name.clone(), value.into()));
                     Ok(Fields { values: pairs.collect(), ..Fields::default() })
                 } else {
+                    let is_joined = record.iter().any(|field| field.contains('\n'));
+                    let hint =
+                        ", and one of them goes over several lines: a quote may lack its end";
                     Err(format!(
-                        "has {} fields; the first line names {}",
+                        "has {} fields{}; the first line names {}",
                         record.len(),
+                        if is_joined { hint } else { "" },
                         headers.len()
                     ))
                 };

@@ -74,10 +74,11 @@ impl RankingChart<'_> {
             }
             canvas.disc([x(head.value), y], 8.0, series(0));
             let track = PixelRect { x: bar, y: y - 5.0, width: BAR, height: 10.0 };
-            canvas.rect(track, Ink::Hairline, 1.0);
             let share = head.stability.map(|share| share.clamp(0.0, 1.0));
-            let width = BAR * share.unwrap_or(0.0) as f32;
-            canvas.rect(PixelRect { width, ..track }, series(2), 1.0);
+            if let Some(share) = share {
+                canvas.rect(track, Ink::Hairline, 1.0);
+                canvas.rect(PixelRect { width: BAR * share as f32, ..track }, series(2), 1.0);
+            }
             let text = share.map_or_else(|| "–".to_owned(), |share| percent(share, 0));
             canvas.plain([bar + BAR + 8.0, baseline], Align::Start, TICK, Ink::Text, &text);
             canvas.plain([ranks, baseline], Align::Start, TICK, Ink::Text, &head.ranks);
