@@ -24,6 +24,8 @@ pub type Filters = &'static [(&'static str, &'static [&'static str])];
 pub const TRACES: Filters = &[("Trace", &[TRACE_ENDING])];
 /// The ending of traces.
 const TRACE_ENDING: &str = "vlmtrace";
+/// The ending of tables.
+const TABLE_ENDING: &str = "parquet";
 /// Files that walkthroughs and edits are saved in.
 pub const TOML: Filters = &[("TOML", &["toml"])];
 
@@ -101,8 +103,9 @@ impl Prompt {
         match &self.dialog.want {
             Want::Files if path.is_dir() => {
                 let is_model = path.join(MANIFEST_FILE).is_file();
-                (!is_model && self.traces().is_none())
-                    .then(|| format!("{shown} is a folder without traces; name a file in it."))
+                (!is_model && self.traces().is_none() && !self.has_tables()).then(|| {
+                    format!("{shown} is a folder without traces and tables; name a file in it.")
+                })
             }
             Want::Files if !path.is_file() => Some(format!("There is no file {shown}.")),
             Want::Folder if !path.is_dir() => Some(format!("There is no folder {shown}.")),
@@ -129,6 +132,17 @@ impl Prompt {
         }
         let entries = self.path().read_dir().ok()?.flatten();
         Some(entries.filter(|entry| is_trace(&entry.path())).count()).filter(|&count| count > 0)
+    }
+
+    /// Whether a folder is typed that has tables, which are opened together.
+    fn has_tables(&self) -> bool {
+        let is_table = |path: &Path| path.extension().is_some_and(|end| end == TABLE_ENDING);
+        let takes_tables =
+            self.dialog.filters.iter().any(|(_, endings)| endings.contains(&TABLE_ENDING));
+        let mut entries = self.path().read_dir().into_iter().flatten().flatten();
+        self.dialog.want == Want::Files
+            && takes_tables
+            && entries.any(|entry| is_table(&entry.path()))
     }
 
     /// Completions: entries of the folder whose names begin with the last part of the path, sorted.
@@ -280,6 +294,14 @@ mod tests {
         };
         let own = path("");
         assert!(traces(&own).problem().unwrap().contains("without traces"));
+        std::fs::write(folder.path().join("a.parquet"), "x").unwrap();
+        let both = Dialog {
+            title: "t",
+            want: Want::Files,
+            filters: &[("t", &[TRACE_ENDING, TABLE_ENDING])],
+        };
+        assert_eq!(Prompt { text: own.clone(), ..Prompt::new(both) }.problem(), None);
+        assert!(traces(&own).problem().is_some(), "only traces are asked for");
         for name in ["a.vlmtrace", "b.vlmtrace", "notes.txt"] {
             std::fs::write(folder.path().join(name), "x").unwrap();
         }

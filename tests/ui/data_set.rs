@@ -12,7 +12,7 @@ use vlmscope::table::{
     Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch,
 };
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
-use vlmscope::ui::data_set::{Axis, Compared, DataSetDoc, DataSetView};
+use vlmscope::ui::data_set::{Axis, Brush, Compared, DataSetDoc, DataSetView};
 use vlmscope::ui::headless::HeadlessOptions;
 use vlmscope::ui::intent::{DataSetCommand, Intent, PathCommand};
 use vlmscope::ui::shortcuts::UiCommand;
@@ -324,6 +324,13 @@ fn a_rectangle_in_the_plot_selects_samples_and_escape_gives_it_up() {
     assert_eq!(doc(window.state()).selected().count(), 60);
     assert_eq!(doc(window.state()).numbers().unwrap().moments.samples, 60);
     assert!(window.state().data_sets.is_shown, "the first Escape only ends the selection");
+    // A point that is not selected opens, too.
+    let axes = [Axis::column("index"), Axis::column("logprob")];
+    let right = Brush { axes, ranges: [[29.5, 60.0], [-10.0, 1.0]] };
+    send(&mut window, DataSetCommand::Brush(Some(right)));
+    assert!(!doc(window.state()).order().contains(&0));
+    send(&mut window, DataSetCommand::Open(0));
+    until(&mut window, |app| app.doc().is_some());
 }
 
 #[test]
@@ -618,12 +625,14 @@ fn a_heads_table_without_rows_shows_its_samples() {
     let folder = tempfile::tempdir().unwrap();
     let path = write_table(folder.path(), "answers.parquet", 3);
     TableWriter::begin(&path, TableKind::Heads).unwrap().finish().unwrap();
-    let mut window = window_of(&path, [1280.0, 720.0]);
+    let mut window = empty_window();
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, |app| app.data_sets.current().is_some_and(|doc| doc.failed().is_some()));
     let doc = doc(window.state());
     assert!(doc.values(&Axis::Heads).iter().all(|value| value.is_nan()));
     assert_eq!(doc.values(&Axis::Heads).len(), 3);
-    let lacks = doc.numbers().unwrap().matrix.lacks.clone().unwrap();
-    assert!(lacks.contains("no sample that counts has a value of focus"), "{lacks}");
+    let failed = doc.failed().unwrap();
+    assert!(failed.contains("`focus`") && failed.contains("no rows"), "{failed}");
     assert!(window.query_by_label("Sample s000: answer 0").is_some());
     settle(&mut window);
 }
@@ -749,9 +758,12 @@ fn a_folder_of_traces_becomes_a_table_and_one_with_tables_opens_them() {
     until(&mut window, |app| (0..3).all(|row| doc(app).tiles.get(row).is_some()));
     assert!(doc(window.state()).tiles.get(0).unwrap().map.is_some());
     // No object is marked: the reason says what is needed.
-    change(&mut window, |view| view.column = HeadColumn::Inside);
-    let lacks = doc(window.state()).numbers().unwrap().matrix.lacks.clone().unwrap();
-    assert!(lacks.contains("an object that is marked (Y)"), "{lacks}");
+    let mut view = doc(window.state()).view().clone();
+    view.column = HeadColumn::Inside;
+    send(&mut window, DataSetCommand::View(Box::new(view)));
+    until(&mut window, |app| doc(app).failed().is_some());
+    let failed = doc(window.state()).failed().unwrap();
+    assert!(failed.contains("an object that is marked (Y)"), "{failed}");
     // An object that is marked in one of the open answers.
     let id = window.state().docs.iter().find(|doc| doc.path == Some(traces.join("t1.vlmtrace")));
     let id = id.unwrap().id;

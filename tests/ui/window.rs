@@ -327,7 +327,7 @@ fn both_themes_and_two_densities_draw() {
 fn without_a_trace_the_stage_says_what_to_do() {
     let mut window = crate::support::empty_window();
     settle(&mut window);
-    assert!(window.query_by_label_contains("Drop a picture or a trace here").is_some());
+    assert!(window.query_by_label_contains("Drop a picture, a trace or a table here").is_some());
     for key in [Key::W, Key::ArrowRight, Key::B, Key::Space, Key::M, Key::R, Key::Num0] {
         window.key_press(key);
         settle(&mut window);

@@ -56,8 +56,10 @@ pub fn open(app: &mut App, row: usize) {
         Some(of_path(path)?.id)
     });
     if let Some(id) = open {
+        app.data_sets.awaited = None;
         return app.show_answer_of(id, sample);
     }
+    app.data_sets.awaited = Some(sample);
     let again = vec![("Ask it again", Intent::DataSet(DataSetCommand::AskAgain(row)))];
     match trace {
         Some((path, true)) => {
@@ -83,11 +85,7 @@ pub fn open(app: &mut App, row: usize) {
 
 /// Shows a sample whose trace was opened, unless another one was chosen since.
 pub fn show(app: &mut App, trace: Arc<Trace>, view: Box<ViewState>, sample: SampleId) {
-    let chosen = app
-        .data_sets
-        .current()
-        .and_then(|doc| Some(SampleId { table: doc.id, row: *doc.order().get(doc.cursor())? }));
-    if chosen != Some(sample) {
+    if app.data_sets.awaited.take_if(|awaited| *awaited == sample).is_none() {
         return;
     }
     files::show_trace(app, trace);

@@ -40,6 +40,8 @@ pub struct DataSets {
     pub came_from: bool,
     /// Whether the field of conditions is to get the focus.
     pub focus_filter: bool,
+    /// The sample whose trace is being opened.
+    pub awaited: Option<SampleId>,
     /// The samples of answers that were opened from a table, or asked again.
     samples: HashMap<DocumentId, SampleId>,
 }
@@ -55,6 +57,7 @@ impl DataSets {
             is_shown: false,
             came_from: false,
             focus_filter: false,
+            awaited: None,
             samples: HashMap::new(),
         }
     }

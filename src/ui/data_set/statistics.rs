@@ -99,7 +99,7 @@ impl Statistics {
                 let number = request.number;
                 match compute(&request, &mut cubes, &tell, cancel) {
                     Ok(()) | Err(TableError::Cancelled) => {}
-                    Err(error) => tell.say(News::Failed(number, error.to_string())),
+                    Err(error) => tell.say(News::Failed(number, reason_of(&error))),
                 }
             }
         };
@@ -175,6 +175,17 @@ impl Cubes {
     }
 }
 
+/// The text of an error; where the attention inside the object is missing, also what it needs.
+fn reason_of(error: &TableError) -> String {
+    match error {
+        TableError::NoNumbers { column, .. } if column == HeadColumn::Inside.name() => format!(
+            "{error}. It needs boxes or masks in the data set, or, for a folder of traces, an object that is marked (Y) in an open answer before the \
+            folder is shown as a data set"
+        ),
+        _ => error.to_string(),
+    }
+}
+
 fn compute(
     request: &Request,
     cubes: &mut Cubes,
@@ -232,10 +243,6 @@ fn compute(
     let reason = match &compared {
         _ if mask.count() == 0 => "no sample fits the filter".to_owned(),
         Some(Compared { lacks: Some(lacks), .. }) => lacks.clone(),
-        _ if *column == HeadColumn::Inside => format!(
-            "no sample that counts has a value of {title}: it needs boxes or masks in the data set, or, for a folder of traces, an object that is marked (Y) in \
-            an open answer before the folder is shown as a data set"
-        ),
         _ => format!("no sample that counts has a value of {title}"),
     };
     let compared = compared.unwrap_or_default();
