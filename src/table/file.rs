@@ -129,7 +129,10 @@ impl TableReader {
     pub fn open(path: &Path) -> Result<Self> {
         let file = files::open_regular(path)
             .map_err(|source| TableError::Read { path: path.to_owned(), source })?;
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        // The types of Parquet: programs differ in the types of Arrow for texts.
+        let options = ArrowReaderOptions::new()
+            .with_page_index_policy(PageIndexPolicy::Optional)
+            .with_skip_arrow_metadata(true);
         let builder = contained(path, || {
             ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
                 .map_err(|error| TableError::reading(path, error))

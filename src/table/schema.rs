@@ -149,8 +149,7 @@ impl TableKind {
     pub(super) fn of_metadata(path: &Path, find: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let foreign = |reason: String| TableError::Foreign { path: path.to_owned(), reason };
         let Some(name) = find(KIND_KEY) else {
-            let reason =
-                "is a Parquet file, but no table of vlmscope: its metadata lacks `vlmscope.table`";
+            let reason = "is a Parquet file, but no table of vlmscope: its metadata lacks `vlmscope.table`, which a program that changes a table must keep (docs/tables.md)";
             return Err(foreign(reason.into()));
         };
         let kind = [Self::Heads, Self::Samples].into_iter().find(|kind| kind.name() == name);

@@ -381,14 +381,13 @@ impl Batch<'_> {
         let mut table = String::new();
         if let Some(store) = self.store.take() {
             let seen = &self.seen;
-            let [heads, samples] = store
-                .finish(&|row| up_to_date(row, seen), self.cancel)
-                .map_err(|error| match error {
-                    TableError::Cancelled => {
-                        anyhow!("cancelled while the table was put together; {RESUME}")
-                    }
-                    error => error.into(),
-                })?;
+            let done = store.finish(&|row| up_to_date(row, seen), self.cancel);
+            let [heads, samples] = match done {
+                Err(TableError::Cancelled) => {
+                    bail!("cancelled while the table was put together; {RESUME}")
+                }
+                done => done?,
+            };
             if samples > seen.len() {
                 note(&format!(
                     "{} samples of the table are not in the input; they stay",

@@ -317,7 +317,12 @@ fn finder(
     is_wrong: &[bool],
 ) -> Option<Finder> {
     log::info!("resampling {column}");
-    let score: Vec<f64> = values.map(|value| if low { -value } else { value }).collect();
+    let score = |value: f64| match value.is_finite() {
+        true if low => -value,
+        true => value,
+        false => f64::NAN,
+    };
+    let score: Vec<f64> = values.map(score).collect();
     let Auc { auc, interval, positive, negative } =
         auc_interval(&score, is_wrong, AUC_RESAMPLES, 0)?;
     let rounded = |share: f64| (share * ROC_DIGITS).round() / ROC_DIGITS;

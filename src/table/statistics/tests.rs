@@ -10,7 +10,8 @@ use super::*;
 use crate::job::CancelToken;
 use arrow_array::cast::AsArray as _;
 use arrow_array::{
-    Array as _, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, new_null_array,
+    Array as _, ArrayRef, Float32Array, LargeStringArray, RecordBatch, StringArray, UInt32Array,
+    new_null_array,
 };
 use arrow_select::concat::{concat, concat_batches};
 use arrow_select::take::take;
@@ -548,7 +549,15 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
             assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
         }
     }
+    // Other programs write large texts.
     let (_folder, source) = write(&fixture, |sample| sample);
+    let large = |_: &str, column: ArrayRef| -> ArrayRef {
+        Arc::new(column.as_string::<i32>().iter().collect::<LargeStringArray>())
+    };
+    for path in [&source.heads, &source.samples] {
+        rewrite(path, &only("sample", &large));
+    }
+    assert_eq!(load(&source, HeadColumn::Inside).unwrap().samples(), 40);
     rewrite(&source.samples, &only("layers", &none));
     let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
     assert!(error.contains("`layers` has no value in row 1"), "{error}");
