@@ -6,7 +6,7 @@
 
 use super::address::{Address, ServeFlags};
 use super::connection::{Call, Connection};
-use super::expected::Limits;
+use super::expected::{Expected, Limits};
 use super::message::{
     AskMessage, ClientMessage, PagesSent, PictureRef, ResultMessage, ServerMessage,
 };
@@ -14,7 +14,7 @@ use super::read::does_not_fit;
 use super::receive::Incoming;
 use super::said::shown;
 use super::stage::Stage;
-use super::transfer::{Received, builder_of, growing};
+use super::transfer::{Growth, Received, builder_of, growing};
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::engine_info::EngineInfo;
@@ -218,7 +218,7 @@ impl RemoteEngine {
                 pages: self.pages(),
             };
             let call = self.connection.call(&message, Vec::new())?;
-            match self.answer(call, self.limits_of(&request.options), cancel, sink) {
+            match self.answer(call, (self.limits_of(&request.options), None), cancel, sink) {
                 Err(ModelError::MissingThere { .. }) if may_repeat => {
                     self.pictures.clear();
                     may_repeat = false;
@@ -283,15 +283,17 @@ impl RemoteEngine {
         self.with_trace(trace, cancel, &mut |own, number| {
             let message = ClientMessage::Again { trace: number, change: change.clone(), pages };
             let call = own.connection.call(&message, Vec::new())?;
-            own.answer(call, limits, cancel, sink)
+            let known = Expected::again(trace, limits);
+            own.answer(call, (limits, Some(known)), cancel, sink)
         })
     }
 
-    /// Reads the events of an answer, and fetches the trace.
+    /// Reads the events of an answer, and fetches the trace. It is `known` where no `prompt` comes: then it is not
+    /// shown while it grows.
     fn answer(
         &mut self,
         call: Call,
-        limits: Limits,
+        (limits, known): (Limits, Option<Expected>),
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
@@ -324,7 +326,10 @@ impl RemoteEngine {
                 }
                 ServerMessage::Token(token) => {
                     let Some(growth) = &mut growth else {
-                        return Err(self.does_not_fit(NO_PROMPT));
+                        match known {
+                            Some(_) => continue,
+                            None => return Err(self.does_not_fit(NO_PROMPT)),
+                        }
                     };
                     let event = growth.token(*token, &payload);
                     sink(AskEvent::Token(Box::new(
@@ -343,10 +348,15 @@ impl RemoteEngine {
                     self.counters = counters;
                     let received = Received { number: trace, file_bytes, ranges, payload };
                     let connection = Arc::clone(&self.connection);
-                    let growth = growth.ok_or_else(|| self.does_not_fit(NO_PROMPT))?;
-                    let found = match &self.options.stage {
-                        Some(stage) => received.on_demand(connection, stage, growth)?,
-                        None => received.whole(&connection, &growth, cancel)?,
+                    let found = match (&self.options.stage, growth) {
+                        (Some(stage), Some(growth)) => {
+                            received.on_demand(connection, stage, growth)?
+                        }
+                        (_, growth) => {
+                            let expected = growth.map(Growth::into_expected).or(known);
+                            let expected = expected.ok_or_else(|| self.does_not_fit(NO_PROMPT))?;
+                            received.whole(&connection, &expected, cancel)?
+                        }
                     };
                     self.remember_answer(&found, trace)?;
                     return Ok(found);

@@ -40,13 +40,38 @@ impl Expected {
         Self { limits, prompt: builder.meta().clone(), pictures }
     }
 
+    /// Of an answer to the question of a trace, which has no `prompt` of its own.
+    pub fn again(trace: &Trace, limits: Limits) -> Self {
+        let original = ("picture.0.original".to_owned(), vec![0]);
+        let pictures = trace.tensors().filter(|(name, ..)| name.starts_with("picture."));
+        let mut pictures: Vec<(String, Vec<usize>)> =
+            pictures.map(|(name, _, shape, _)| (name.to_owned(), shape.to_vec())).collect();
+        // The file of the picture may have been left out; it is then empty.
+        if pictures.iter().all(|(name, _)| *name != original.0) {
+            pictures.push(original);
+        }
+        Self { limits, prompt: trace.meta().clone(), pictures }
+    }
+
     /// Why a trace, of which only the first ranges need to be here, cannot be the answer.
     pub fn fault_of(&self, trace: &Trace) -> Option<String> {
         let (meta, shape) = (trace.meta(), trace.shape());
         let Self { limits, prompt, pictures } = self;
         let count = prompt.prompt_len();
-        let is_of_prompt = meta.model == prompt.model
-            && meta.spans == prompt.spans
+        let model = |meta: &TraceMeta| {
+            let model = &meta.model;
+            (
+                model.bundle_sha.clone(),
+                model.layer_numbers().len(),
+                model.heads,
+                model.vision_layers,
+            )
+        };
+        let places = |meta: &TraceMeta| -> Vec<[u32; 3]> {
+            meta.spans.iter().map(|span| [span.first, span.rows, span.columns]).collect()
+        };
+        let is_of_prompt = model(meta) == model(prompt)
+            && places(meta) == places(prompt)
             && meta.attention_scale == prompt.attention_scale
             && meta.prompt_len() == count
             && meta.tokens.get(..count) == prompt.tokens.get(..count);

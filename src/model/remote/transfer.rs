@@ -200,6 +200,11 @@ impl Growth {
         })
     }
 
+    /// The finished trace.
+    pub fn into_expected(self) -> Expected {
+        self.expected
+    }
+
     /// The overview numbers that have arrived, by query.
     pub fn stats(&self) -> impl Iterator<Item = (Query, &[f32])> {
         self.pages.values().map(|page| (page.query, &*page.stats))
@@ -259,7 +264,7 @@ impl Received {
         &self,
         connection: &Arc<Connection>,
         ranges: &Pieces<'_>,
-        growth: &Growth,
+        expected: &Expected,
     ) -> Result<(Trace, Arc<RemoteFile>)> {
         let file = RemoteFile::new(connection, self.number, self.file_bytes);
         for (range, bytes) in ranges {
@@ -267,7 +272,7 @@ impl Received {
         }
         let name = Self::name(connection.host());
         let trace = Trace::from_remote(&name, self.file_bytes, Arc::clone(&file) as _)?;
-        match growth.expected.fault_of(&trace) {
+        match expected.fault_of(&trace) {
             Some(fault) => Err(does_not_fit(connection, &fault)),
             None => Ok((trace, file)),
         }
@@ -280,11 +285,11 @@ impl Received {
     pub fn whole(
         self,
         connection: &Arc<Connection>,
-        growth: &Growth,
+        expected: &Expected,
         cancel: &CancelToken,
     ) -> Result<Trace> {
         let ranges = self.checked().map_err(|reason| does_not_fit(connection, reason))?;
-        drop(self.opened(connection, &ranges, growth)?);
+        drop(self.opened(connection, &ranges, expected)?);
         let mut reads = Reads::new(connection, self.number, missing(&ranges, self.file_bytes));
         let mut file = Vec::new();
         for (range, bytes) in ranges {
@@ -310,7 +315,7 @@ impl Received {
         growth: Growth,
     ) -> Result<Trace> {
         let ranges = self.checked().map_err(|reason| does_not_fit(&connection, reason))?;
-        let (trace, file) = self.opened(&connection, &ranges, &growth)?;
+        let (trace, file) = self.opened(&connection, &ranges, &growth.expected)?;
         if let Some(fault) = fault_of_small_numbers(&trace) {
             return Err(does_not_fit(&connection, &fault));
         }
