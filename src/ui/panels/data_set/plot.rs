@@ -308,7 +308,7 @@ fn scales(ui: &Ui, drawn: &Drawn) {
         let place = Rect::from_center_size(pos2(x, frame.bottom() + 10.0), vec2(80.0, 14.0));
         text_in(ui, place, Align2::CENTER_CENTER, &ticks.text(tick), font(), ink.muted);
     }
-    let ticks = Ticks::new(drawn.ranges[1], (frame.height() / 32.0).max(2.0) as usize);
+    let ticks = Ticks::new(drawn.ranges[1], (frame.height() / 24.0).max(2.0) as usize);
     for &tick in &ticks.values {
         let y = place_of(frame, drawn.ranges, [drawn.ranges[0][0], tick]).y;
         ui.painter().hline(frame.x_range(), y, line);
