@@ -7,18 +7,23 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import vlmscope
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SPECIMEN = REPOSITORY / "onnx" / "tiny-qwen3-vl"
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
 from tiny.questions import plain  # noqa: E402
 from tiny.qwen.batches import GRIDS, Batches, PromptEncoder, extent_of, inside, pair_for, scene_for  # noqa: E402
 from tiny.qwen.heldout import grid_examples  # noqa: E402
+from tiny.qwen.make_samples import SAMPLES, capture  # noqa: E402
 from tiny.qwen.model import build_model, merged, packed_text, vision_features  # noqa: E402
 from tiny.qwen.pairs import ask_pair  # noqa: E402
 from tiny.qwen.text import MERGE, PATCH_SIZE, PICTURE, build_processor  # noqa: E402
@@ -175,3 +180,65 @@ def test_the_command_runs_to_the_end(tmp_path):
     weights = load_file(out / "checkpoint" / "model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float16}
     assert (out / "checkpoint" / "model.safetensors").stat().st_size <= 5 * 1024**2
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The committed model and its processor."""
+    folder = SPECIMEN / "checkpoint"
+    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(folder)
+
+
+def test_sample_traces_have_their_grids_and_answers():
+    """Each opens; its views are where its list says, and the painting test had passed."""
+    listed = json.loads((SPECIMEN / "samples" / "samples.json").read_text())
+    assert sorted(entry["file"] for entry in listed) == sorted(path.name for path in (SPECIMEN / "samples").glob("*.vlmtrace"))
+    total = 0
+    for entry in listed:
+        trace = vlmscope.open(SPECIMEN / "samples" / entry["file"])
+        meta = trace.meta
+        assert meta.answer.strip() == entry["answer"]
+        assert meta.question == entry["question"]
+        assert [[view.rows, view.columns] for view in meta.spans] == entry["grids"]
+        for view in meta.spans:
+            keys = view.keys()
+            assert {meta.tokens[key].kind for key in keys.ravel()} == {"image"}
+            assert np.array_equal(keys.ravel(), np.arange(view.first, view.first + view.rows * view.columns))
+        assert meta.provenance["position_check"]["status"] == "passed"
+        sums = np.nansum(trace.attention(token=1), axis=-1)
+        assert np.abs(sums - 1).max() < 0.01
+        total += (SPECIMEN / "samples" / entry["file"]).stat().st_size
+    assert total < 6_000_000
+
+
+def test_the_trained_model_passes_the_painting_test(trained):
+    report = vlmscope.check(*trained)
+    assert report.status == "passed", report
+    assert report.pair_hits == report.pair_cells > 0
+
+
+@pytest.mark.parametrize("number", range(len(SAMPLES)))
+def test_capturing_again_gives_the_sample_traces(trained, number, tmp_path):
+    """The committed traces are what the committed weights answer: same ids, attention within two steps of a half float."""
+    sample = SAMPLES[number]
+    answerer = SimpleNamespace(model=trained[0], processor=trained[1])
+    found, kept = capture(answerer, sample, tmp_path), vlmscope.open(SPECIMEN / "samples" / sample.file)
+    assert np.array_equal(found.tensor("answer.ids"), kept.tensor("answer.ids"))
+    for token in range(len(kept.tensor("answer.ids")) - 1):
+        difference = np.abs(found.attention(token) - kept.attention(token))
+        assert np.nanmax(difference) < 2e-3, token
+
+
+def test_relevancy_of_a_noun_lies_on_its_object():
+    """Which picture shows a fox: at the row that predicts `fox`, the largest token of the relevancy shows the fox."""
+    sample = next(sample for sample in SAMPLES if sample.file == "two.vlmtrace")
+    trace = vlmscope.open(SPECIMEN / "samples" / sample.file)
+    words = [token.text for token in trace.meta.tokens[trace.meta.prompt_len :]]
+    row = next(index for index, word in enumerate(words) if word.strip(" ▁") == "fox")
+    relevancy = trace.tensor("relevancy.llm")[row]
+    best = max(((relevancy[view.keys()].max(), number, view) for number, view in enumerate(trace.meta.spans)), key=lambda one: one[0])
+    assert best[1] == 0
+    at = np.unravel_index(relevancy[best[2].keys()].argmax(), (best[2].rows, best[2].columns))
+    _, _, (x, y), side = next(thing for thing in sample.pictures[0].things if thing[0] == "fox")
+    assert abs((at[1] + 0.5) / best[2].columns - x) < side / 2
+    assert abs((at[0] + 0.5) / best[2].rows - y) < side / 2

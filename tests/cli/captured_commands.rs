@@ -2,6 +2,8 @@
 
 use crate::support::{Folder, stderr};
 use std::path::Path;
+use vlmscope::model::builtin;
+use vlmscope::trace::{TokenKind, Trace};
 
 /// The name of the trace that each test copies into its folder.
 const TRACE: &str = "a.vlmtrace";
@@ -52,6 +54,70 @@ fn every_command_works_on(name: &str) {
     let figures = views.len() + 2 + several.len();
     assert_eq!(drawn.len(), figures, "two views of {name} are the same figure");
     film(&folder);
+}
+
+/// The list of the sample traces, with what each should hold.
+fn listed_samples() -> Vec<serde_json::Value> {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/tiny-qwen3-vl/samples/samples.json");
+    serde_json::from_str(&std::fs::read_to_string(list).unwrap()).unwrap()
+}
+
+/// Rows and columns of the views.
+fn grids(trace: &Trace) -> Vec<[u32; 2]> {
+    trace.meta().spans.iter().map(|span| [span.rows, span.columns]).collect()
+}
+
+#[test]
+fn sample_traces_open_by_their_number() {
+    let folder = Folder::new();
+    let listed = listed_samples();
+    let mut shapes = Vec::new();
+    for (number, expected) in (1..).zip(&listed) {
+        let name = format!("captured:{number}");
+        let found = folder.json(&format!("inspect {name} --json"));
+        assert_eq!(found["answer"], expected["answer"], "{found}");
+        let path = builtin::captured_file(expected["file"].as_str().unwrap()).unwrap();
+        let trace = Trace::open(&path).unwrap();
+        trace.check().unwrap();
+        assert_eq!(serde_json::json!(grids(&trace)), expected["grids"]);
+        // Patches stand between the marks of their picture.
+        for span in &trace.meta().spans {
+            let (first, count) = (span.first as usize, (span.rows * span.columns) as usize);
+            let kinds: Vec<TokenKind> =
+                trace.meta().tokens[first - 1..=first + count].iter().map(|one| one.kind).collect();
+            assert!(kinds[1..=count].iter().all(|&kind| kind == TokenKind::Image), "{kinds:?}");
+            assert_ne!(kinds[0], TokenKind::Image);
+            assert_ne!(kinds[count + 1], TokenKind::Image);
+        }
+        folder.ok(&format!("render {name} --size 320x180 --out {number}.png"));
+        shapes.push(grids(&trace));
+    }
+    assert!(shapes.iter().any(|grids| grids.len() == 1 && grids[0][1] > 2 * grids[0][0]), "wide");
+    assert!(shapes.iter().any(|grids| grids.len() == 1 && grids[0][0] > 2 * grids[0][1]), "tall");
+    assert!(shapes.iter().any(|grids| grids.len() == 2), "two pictures");
+    let last = format!("captured:1 to captured:{}", listed.len());
+    folder.refused("inspect captured:0", 2, &["there is no captured:0", &last]);
+    folder.refused("render captured:x --out x.png", 2, &["there is no captured:x", &last]);
+}
+
+#[test]
+fn a_damaged_copy_of_a_sample_trace_is_unpacked_anew() {
+    let folder = Folder::new();
+    let cache = folder.path("cache");
+    let inspect = || {
+        let mut command = folder.command("inspect captured:1");
+        let output = command.env("XDG_CACHE_HOME", &cache).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    inspect();
+    let unpacked = cache.join("vlmscope").read_dir().unwrap().next().unwrap().unwrap().path();
+    let path = unpacked.read_dir().unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    inspect();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
 }
 
 fn film(folder: &Folder) {

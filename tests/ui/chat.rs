@@ -13,6 +13,7 @@ use vlmscope::ui::intent::Intent;
 use vlmscope::ui::model_feed::Feed;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::task_result::TaskResult;
+use vlmscope::view::ViewKind;
 
 /// The window as it starts for the first time, with its question answered.
 fn first_start() -> Window {
@@ -203,6 +204,23 @@ fn a_sample_picture_is_one_click_and_answers() {
         window.state().docs.iter().map(|doc| doc.meta().preprocess[0].file_name.clone()).collect();
     assert_ne!(names[0], names[1]);
     assert!(window.query_all_by_label(&names[0]).count() > 0, "the history names the pictures");
+}
+
+#[test]
+fn captured_samples_are_one_click_and_open_as_captured() {
+    let mut window = first_start();
+    until(&mut window, |app| !app.captured_samples.is_empty());
+    let mut shown = Vec::new();
+    for sample in vlmscope::model::builtin::captured().unwrap() {
+        let before = window.state().docs.len();
+        window.get_by_label(&format!("Captured: {}", sample.title)).click();
+        until(&mut window, |app| app.docs.len() == before + 1);
+        let doc = window.state().doc().unwrap();
+        assert_eq!(doc.meta().model.name, "vlmscope-tiny-qwen3-vl");
+        shown.push((doc.meta().spans.len(), doc.state().view));
+    }
+    assert!(shown.contains(&(1, ViewKind::Overlay)), "{shown:?}");
+    assert!(shown.contains(&(2, ViewKind::Pictures)), "pictures are compared: {shown:?}");
 }
 
 #[test]

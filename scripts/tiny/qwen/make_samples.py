@@ -1,7 +1,7 @@
 """Draw the sample pictures of the tiny Qwen3-VL, ask about them, and capture the attention of the answers as traces.
 
 `python -m tiny.qwen.make_samples --model DIR --out onnx/tiny-qwen3-vl/samples` (in scripts/) writes one .vlmtrace a sample and
-samples.json: [{file, title}]. It fails where the model's answer is not the right one.
+samples.json: [{file, title, question, answer, grids}]. It fails where the model's answer is not the right one.
 """
 
 from __future__ import annotations
@@ -141,6 +141,7 @@ def capture(answerer: Answerer, sample: Sample, folder: Path) -> vlmscope.Trace:
     meta.model.name = NAME
     meta.timings = dict.fromkeys(meta.timings, 0.0)
     meta.provenance |= {"writer": "scripts/tiny/qwen/make_samples.py", "created_unix": 0}
+    meta.provenance["position_check"]["created_unix"] = 0
     return trace
 
 
@@ -152,10 +153,14 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     answerer = Answerer(args.model)
+    entries = []
     with tempfile.TemporaryDirectory() as folder:
         for sample in SAMPLES:
-            capture(answerer, sample, Path(folder)).save(args.out / sample.file)
-    write_json(args.out / "samples.json", [{"file": sample.file, "title": sample.title} for sample in SAMPLES])
+            trace = capture(answerer, sample, Path(folder))
+            trace.save(args.out / sample.file)
+            entry = {"file": sample.file, "title": sample.title, "question": sample.question, "answer": sample.answer}
+            entries.append(entry | {"grids": [[view.rows, view.columns] for view in trace.meta.spans]})
+    write_json(args.out / "samples.json", entries)
 
 
 if __name__ == "__main__":
