@@ -213,7 +213,7 @@ fn captured_samples_are_one_click_and_open_as_captured() {
     let mut shown = Vec::new();
     for sample in vlmscope::model::builtin::captured().unwrap() {
         let before = window.state().docs.len();
-        window.get_by_label(&format!("Captured: {}", sample.title)).click();
+        window.get_by_label(&format!("Captured: {}", sample.title)).click_accesskit();
         until(&mut window, |app| app.docs.len() == before + 1);
         let doc = window.state().doc().unwrap();
         assert_eq!(doc.meta().model.name, "vlmscope-tiny-qwen3-vl");

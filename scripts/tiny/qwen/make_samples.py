@@ -112,7 +112,7 @@ SAMPLES = (
     ),
     Sample(
         "both.vlmtrace",
-        "Two pictures: what do both show?",
+        "Two pictures: do both show a balloon?",
         (MEADOW, ROOM),
         "Do both pictures show a balloon?",
         "Yes, both pictures show a balloon.",
