@@ -48,7 +48,7 @@ def differences(found: object, wanted: object, place: str) -> list[str]:
     if isinstance(found, dict) and isinstance(wanted, dict) and found.keys() == wanted.keys():
         return [line for name in found for line in differences(found[name], wanted[name], f"{place}.{name}")]
     if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
-        return [line for at, pair in enumerate(zip(found, wanted)) for line in differences(*pair, f"{place}[{at}]")]
+        return [line for at, pair in enumerate(zip(found, wanted, strict=True)) for line in differences(*pair, f"{place}[{at}]")]
     if isinstance(found, float) and isinstance(wanted, float) and math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-300):
         return []
     return [] if found == wanted else [f"{place}: {found} is not {wanted}"]
