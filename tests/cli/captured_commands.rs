@@ -58,7 +58,8 @@ fn every_command_works_on(name: &str) {
 
 /// The list of the sample traces, with what each should hold.
 fn listed_samples() -> Vec<serde_json::Value> {
-    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/tiny-qwen3-vl/samples/samples.json");
+    let list =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("onnx/tiny-qwen3-vl/samples/samples.json");
     serde_json::from_str(&std::fs::read_to_string(list).unwrap()).unwrap()
 }
 
