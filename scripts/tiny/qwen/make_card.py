@@ -54,6 +54,7 @@ in drawn scenes and nothing else.
 yet; loaded as float32 they are exactly the model that was measured here:
 
 ```python
+import vlmscope
 from transformers import AutoModelForImageTextToText, AutoProcessor
 folder = "onnx/tiny-qwen3-vl/checkpoint"
 model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32")
