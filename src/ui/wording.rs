@@ -222,6 +222,7 @@ mod tests {
         ("what a client of `vlmscope serve` sends", "the window is no server"),
         ("`vlmscope occlusion`", "the table of methods is no message"),
         ("Name the field with --columns", "the window reads no data sets"),
+        ("or they are named with --columns", "the window reads no data sets"),
         ("leave out --adapter.", "without an adapter there is no window"),
         ("choose another one with --adapter.", "without an adapter there is no window"),
         ("choose another with --adapter", "without a surface there is no window"),

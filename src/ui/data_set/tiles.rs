@@ -271,3 +271,21 @@ fn of_trace(trace: &Trace, of: &MapsOf) -> (Option<SmallImage>, Option<ColorImag
     };
     (picture, map)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+
+    #[test]
+    fn pictures_need_no_head() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let of = |heads| of_trace(&trace, &MapsOf::new(heads, ColorMap::Coolwarm));
+        let (picture, map) = of(None);
+        assert!(picture.is_some() && map.is_none(), "the head is not known yet");
+        let (picture, map) = of(Some(vec![[2, 2]]));
+        assert!(picture.is_some() && map.is_some());
+    }
+}

@@ -114,11 +114,11 @@ mod tests {
     use crate::view::ViewState;
     use crate::view::timeline::Step;
 
-    /// A walkthrough of one step with a caption of so many characters.
+    /// A walkthrough of ten steps with captions of so many characters.
     fn version(number: usize, length: usize) -> Walkthrough {
         let state = ViewState { trace: Some("/a.vlmtrace".into()), ..ViewState::default() };
         let step = Step::new(state, format!("{number} {}", "x".repeat(length)));
-        Walkthrough { steps: vec![step], ..Walkthrough::default() }
+        Walkthrough { steps: vec![step; 10], ..Walkthrough::default() }
     }
 
     fn captions(all: &[Walkthrough]) -> Vec<String> {
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(captions(&read.past), captions(&all[30..]));
         assert_eq!(captions(&read.future), captions(&all[..2]));
         // Long ones are fewer.
-        let long: Vec<Walkthrough> = (0..15).map(|number| version(number, 90_000)).collect();
+        let long: Vec<Walkthrough> = (0..15).map(|number| version(number, 9_000)).collect();
         Versions::nearest(&long, &[]).save(&path).unwrap();
         let read = Versions::open(&path).unwrap();
         assert!((1..15).contains(&read.past.len()), "{}", read.past.len());
