@@ -13,6 +13,7 @@ use crate::terminal;
 use crate::trace::Trace;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -256,17 +257,14 @@ fn rows_by_sample(path: &Path, args: &Args) -> anyhow::Result<HashMap<String, (u
     let mut rows = HashMap::new();
     read_rows(path, &names, None, &mut |read| -> Result<(), InputError> {
         match read.row {
-            Ok(row) => {
-                let name = row.sample(read.number);
-                if rows.contains_key(&name) {
-                    note(&format!(
-                        "{}: the id {name:?} is used twice; the first row counts",
-                        read.place
-                    ));
-                } else {
-                    rows.insert(name, (read.number, row));
-                }
-            }
+            Ok(row) => match rows.entry(row.sample(read.number)) {
+                Entry::Occupied(first) => note(&format!(
+                    "{}: the id {:?} is used twice; the first row counts",
+                    read.place,
+                    first.key()
+                )),
+                Entry::Vacant(place) => _ = place.insert((read.number, row)),
+            },
             Err(reason) => note(&format!("{} {reason}", read.place)),
         }
         Ok(())
