@@ -121,7 +121,7 @@ SAMPLES = (
 
 
 def capture(answerer: Answerer, sample: Sample, folder: Path) -> vlmscope.Trace:
-    """The trace of a sample's answer: every row of one picture, for two those behind the first; and relevancy."""
+    """The trace of a sample's answer: of one picture all rows, of two those of the text; and relevancy."""
     files = []
     for drawing in sample.pictures:
         drawing.draw().save(folder / drawing.file, optimize=True)
