@@ -325,6 +325,13 @@ fn a_signal_while_a_pack_is_open_leaves_nothing_in_the_temporary_folder() {
     fixture.ok("pack long.toml --out long.zip");
     let scratch = tempfile::tempdir().unwrap();
     let count = || scratch.path().read_dir().unwrap().count();
+    let until_unpacked = || {
+        let start = Instant::now();
+        while count() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing was unpacked");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
     for signal in ["-INT", "-TERM"] {
         let mut child = fixture
             .command("record long.zip --size 320x240 --fps 30 --out film.gif")
@@ -332,11 +339,7 @@ fn a_signal_while_a_pack_is_open_leaves_nothing_in_the_temporary_folder() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let start = Instant::now();
-        while count() == 0 {
-            assert!(start.elapsed() < Duration::from_secs(60), "nothing was unpacked");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        until_unpacked();
         Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(!child.wait().unwrap().success());
         assert_eq!(count(), 0, "{signal}");
@@ -348,9 +351,7 @@ fn a_signal_while_a_pack_is_open_leaves_nothing_in_the_temporary_folder() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while count() == 0 {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until_unpacked();
     child.kill().unwrap();
     child.wait().unwrap();
     let mut check = fixture.command("walkthrough check long.zip");
