@@ -28,6 +28,13 @@ impl FileStamp {
     pub fn read(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
+
+    /// Size in bytes and modification time in nanoseconds since 1970, for a file that remembers the stamp.
+    pub fn to_text(&self) -> String {
+        let since = self.modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let modified_ns = since.map_or(0, |since| since.as_nanos());
+        format!("{} {modified_ns}", self.length_bytes)
+    }
 }
 
 impl From<&Metadata> for FileStamp {

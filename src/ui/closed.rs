@@ -55,4 +55,6 @@ pub struct ClosedWindow {
     pub scores: Option<Scores>,
     /// The walkthrough.
     pub editor: Option<Editor>,
+    /// Text in the question box.
+    pub question: String,
 }

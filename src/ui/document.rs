@@ -108,9 +108,25 @@ impl Document {
 
     /// The text by which sets of heads find their model.
     pub fn model_key(&self) -> String {
+        let sha = &self.meta().model.bundle_sha;
+        if sha.is_empty() { self.model_name().to_owned() } else { sha.clone() }
+    }
+
+    /// The model's name, or its class if it has none.
+    pub fn model_name(&self) -> &str {
         let model = &self.meta().model;
-        let sha = &model.bundle_sha;
-        if sha.is_empty() { model.name.clone() } else { sha.clone() }
+        if model.name.is_empty() { &model.model_class } else { &model.name }
+    }
+
+    /// The file name of the picture; that of the trace if pictures came without names.
+    pub fn picture_name(&self) -> String {
+        let Some(picture) = self.meta().preprocess.first() else { return "no picture".into() };
+        let of_trace = self.path.as_deref().and_then(std::path::Path::file_name);
+        match (picture.file_name.as_str(), of_trace) {
+            ("", Some(name)) => name.to_string_lossy().into_owned(),
+            ("", None) => "unnamed picture".into(),
+            (name, _) => name.to_owned(),
+        }
     }
 
     /// Whether both are about the same pictures.

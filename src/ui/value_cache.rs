@@ -473,8 +473,7 @@ pub fn compared(
     doc: &Document,
     state: &ViewState,
 ) -> Vec<(Arc<Trace>, Option<MarkedObject>)> {
-    let sha = &doc.meta().model.bundle_sha;
-    let same = |other: &&Document| other.meta().model.bundle_sha == *sha && !other.live;
+    let same = |other: &&Document| other.meta().model == doc.meta().model && !other.live;
     let chosen = state.chosen_object();
     let with_object = |other: &Document| {
         let object = match chosen {

@@ -487,6 +487,46 @@ fn the_answer_of_the_first_start_is_no_session() {
 }
 
 #[test]
+fn a_typed_question_is_kept_without_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    window.state_mut().chat.question = "Where is the second fox?".into();
+    settle(&mut window);
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    close(window, root);
+    let mut window = start(root, &settings);
+    assert!(window.state().notices[0].text.contains("a question"), "{:?}", window.state().notices);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.chat.question == "Where is the second fox?");
+}
+
+#[test]
+fn an_answer_whose_file_was_replaced_says_so() {
+    for is_replaced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+        let file = root.join("saved.vlmtrace");
+        trace().write(&file).unwrap();
+        let mut window = start(root, &settings);
+        let of_file = Arc::new(Trace::open(&file).unwrap());
+        window.state_mut().add_document(Document::new(of_file, &ViewState::default()));
+        settle(&mut window);
+        vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+        close(window, root);
+        if is_replaced {
+            map(&trace(), "map.other").write(&file).unwrap();
+        }
+        let mut window = start(root, &settings);
+        window.get_by_label("Open").click();
+        until(&mut window, |app| !app.docs.is_empty());
+        let changed = "saved.vlmtrace was changed after the last session";
+        let says_so = window.state().notices.iter().any(|notice| notice.text.contains(changed));
+        assert_eq!(says_so, is_replaced, "{:?}", window.state().notices);
+    }
+}
+
+#[test]
 fn a_closed_answer_comes_back_in_its_place() {
     let mut window = window();
     let first = window.state().current.unwrap();

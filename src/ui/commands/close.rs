@@ -52,6 +52,7 @@ pub fn start_fresh(app: &mut App) {
         what_if: std::mem::take(&mut app.what_if),
         scores: app.scores.take(),
         editor: app.editor.take(),
+        question: std::mem::take(&mut app.chat.question),
     };
     let text = if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
     remember(app, Closed::Everything(Box::new(closed)), &text);
@@ -101,6 +102,9 @@ fn everything(app: &mut App, closed: ClosedWindow) {
     app.what_if.second_stage = None;
     app.scores = closed.scores;
     app.editor = app.editor.take().or(closed.editor);
+    if !closed.question.is_empty() {
+        app.chat.question = closed.question;
+    }
     closed.tables.into_iter().for_each(|table| app.data_sets.add(table));
     app.data_sets.is_shown = false;
     if let Some(current) = closed.current {

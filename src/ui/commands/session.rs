@@ -70,7 +70,16 @@ fn is_worth_keeping(app: &App) -> bool {
         || what_if.heads.is_some()
         || complete_scores(app).is_some()
         || !app.data_sets.is_empty()
+        || has_typed(app)
         || !app.docs.iter().all(is_plain)
+}
+
+/// Whether the question box holds a text of the user that was not asked yet.
+fn has_typed(app: &App) -> bool {
+    let typed = app.chat.question.trim();
+    !typed.is_empty()
+        && app.chat.suggestions.iter().all(|suggestion| suggestion != typed)
+        && app.docs.iter().all(|doc| doc.meta().question != typed)
 }
 
 /// The curves of a test that has ended.
@@ -312,7 +321,7 @@ pub fn show(app: &mut App, restored: Restored) {
     if !record.tables.is_empty() {
         data_set::open_again(app, record.tables, record.shows_table);
     }
-    match content(count, tables, has_walkthrough) {
+    match content([count, tables], has_walkthrough, &record.question) {
         nothing if nothing.is_empty() => app.intents.send(Intent::StartFresh),
         what => app.offer_briefly(
             format!("The last session is open again: {what}."),

@@ -341,9 +341,9 @@ fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
     heading(ui, "Answers", |_| ());
     let rows: Vec<&Document> = cx.docs.iter().rev().collect();
     let mut close: Option<DocumentId> = None;
-    let several = rows.iter().any(|doc| picture_of(doc) != picture_of(rows[0]));
+    let several = rows.iter().any(|doc| doc.picture_name() != rows[0].picture_name());
     let mut pictures: Vec<String> = Vec::new();
-    for picture in rows.iter().map(|doc| picture_of(doc)) {
+    for picture in rows.iter().map(|doc| doc.picture_name()) {
         if !pictures.contains(&picture) {
             pictures.push(picture);
         }
@@ -352,7 +352,7 @@ fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
         if several {
             muted(ui, picture.as_str());
         }
-        for doc in rows.iter().filter(|doc| picture_of(doc) == picture) {
+        for doc in rows.iter().filter(|doc| doc.picture_name() == picture) {
             if history_row(cx, ui, doc) {
                 close = Some(doc.id);
             }
@@ -361,12 +361,6 @@ fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
     if let Some(id) = close {
         cx.intents.send(Intent::Close(id));
     }
-}
-
-/// The name of the picture that a question was about.
-fn picture_of(doc: &Document) -> String {
-    let name = doc.meta().preprocess.first().map(|info| info.file_name.clone());
-    name.unwrap_or_else(|| "no picture".into())
 }
 
 fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
@@ -381,7 +375,12 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
         None
     };
     let count = count.map(Counted::text);
-    let mut name = format!("{} {}", meta.question, meta.answer);
+    let has_other = cx.docs.iter().any(|other| other.model_name() != doc.model_name());
+    let question = match has_other {
+        true => format!("{} · {}", meta.question, doc.model_name()),
+        false => meta.question.clone(),
+    };
+    let mut name = format!("{question} {}", meta.answer);
     if let Some(count) = &count {
         name.push_str(&format!(", {count}"));
     }
@@ -425,7 +424,7 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
         ui,
         line(0.0, free),
         Align2::LEFT_CENTER,
-        &meta.question,
+        &question,
         theme::plain(theme::SMALL),
         ink.muted,
     );

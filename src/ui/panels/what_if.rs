@@ -309,7 +309,14 @@ fn others(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         .docs
         .iter()
         .filter(|other| other.id != doc.id && !other.live)
-        .map(|other| (other.id, format!("{} → {}", other.meta().question, other.meta().answer)))
+        .map(|other| {
+            let (question, answer) = (&other.meta().question, other.meta().answer.trim());
+            let mut name = format!("{} · {question} → {answer}", other.picture_name());
+            if other.model_name() != doc.model_name() {
+                name.push_str(&format!(" · {}", other.model_name()));
+            }
+            (other.id, name)
+        })
         .collect();
     ui.add_enabled_ui(!others.is_empty(), |ui| {
         ui.menu_button("Compare with…", |ui| {

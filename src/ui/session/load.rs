@@ -157,7 +157,8 @@ impl Found {
     /// Content in words: "3 answers, a walkthrough".
     pub fn content(&self) -> String {
         let record = &self.record;
-        content(record.answers.len(), record.tables.len(), record.walkthrough.is_some())
+        let counts = [record.answers.len(), record.tables.len()];
+        content(counts, record.walkthrough.is_some(), &record.question)
     }
 
     /// Removes the session.
@@ -241,8 +242,9 @@ impl Found {
     }
 }
 
-/// "3 answers, 1 table, a walkthrough".
-pub fn content(answers: usize, tables: usize, has_walkthrough: bool) -> String {
+/// "3 answers, 1 table, a walkthrough", from the numbers of answers and tables; a typed question is named if there is
+/// nothing else.
+pub fn content([answers, tables]: [usize; 2], has_walkthrough: bool, question: &str) -> String {
     let counted = |count: usize, name: &str| match count {
         0 => None,
         1 => Some(format!("1 {name}")),
@@ -250,7 +252,11 @@ pub fn content(answers: usize, tables: usize, has_walkthrough: bool) -> String {
     };
     let walkthrough = has_walkthrough.then(|| "a walkthrough".to_owned());
     let counts = [counted(answers, "answer"), counted(tables, "table"), walkthrough];
-    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if counts.is_empty() && !question.trim().is_empty() {
+        return "a question".to_owned();
+    }
+    counts.join(", ")
 }
 
 /// Reads files of a session; each trace is opened once.
@@ -329,6 +335,14 @@ impl<'a> Reader<'a> {
 
     fn answer(&mut self, record: &AnswerRecord) -> anyhow::Result<RestoredAnswer> {
         let trace = self.trace(&record.trace)?;
+        let is_in_file = record.file.as_ref() == Some(&record.trace);
+        let now = trace.stamp().map(|stamp| stamp.to_text());
+        if is_in_file && record.stamp.is_some() && record.stamp != now {
+            self.problems.push(format!(
+                "{} was changed after the last session: the answer that it holds now is shown.",
+                record.trace.display()
+            ));
+        }
         let picture = match &record.picture {
             // The answer can be looked at without it.
             Some(picture) => match self.picture(picture) {
@@ -360,7 +374,7 @@ impl<'a> Reader<'a> {
         });
         Ok(RestoredAnswer {
             steps: steps.unwrap_or_default(),
-            is_in_file: record.file.as_ref() == Some(&record.trace),
+            is_in_file,
             turns: record.turns.iter().map(turn).collect(),
             record: record.clone(),
             trace,

@@ -86,6 +86,9 @@ pub struct AnswerRecord {
     /// The file of the user that the answer was read from or saved to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// [`crate::trace::FileStamp::to_text`] of that file, if the answer is read from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// Whether the picture was edited before the question was asked.
     #[serde(default)]
     pub is_edited: bool,

@@ -85,7 +85,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether there is nothing that a later start could show.
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.walkthrough.is_none() && self.tables.is_empty()
+        let has_question = !self.question.trim().is_empty();
+        self.answers.is_empty()
+            && self.walkthrough.is_none()
+            && self.tables.is_empty()
+            && !has_question
     }
 }
 
@@ -316,6 +320,7 @@ impl Store {
             id: doc.id.number(),
             trace,
             file: doc.path.as_ref().map(std::path::absolute).transpose()?,
+            stamp: doc.stamp.filter(|_| is_in_file(doc)).map(|stamp| stamp.to_text()),
             is_edited: doc.is_edited,
             turns: answer.turns.iter().map(turn).collect(),
             picture,
