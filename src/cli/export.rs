@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// The trace, or captured:N for a sample trace.
     #[arg(value_parser = trace_file())]
     trace: PathBuf,
+    /// A view state, as the window saves it; flags take precedence.
+    #[arg(long, value_name = "FILE.toml")]
+    state: Option<PathBuf>,
     #[command(flatten)]
     selection: Selection,
     /// Keys to export.
@@ -74,9 +77,12 @@ struct Array {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
-    let mut state = ViewState::default();
+    let mut state = match &args.state {
+        Some(path) => ViewState::open(path)?,
+        None => ViewState::default(),
+    };
     args.selection
-        .apply(&mut state, &trace, false)
+        .apply(&mut state, &trace, args.state.is_some())
         .map_err(|error| refused(&args.trace, &error))?;
     let other = match &args.selection.second_trace {
         Some(path) => Some(Trace::open(path)?),

@@ -198,6 +198,9 @@ fn of_traces(args: &Args, traces: &[PathBuf], out: &Source) -> anyhow::Result<([
             }
         }
     }
+    if samples.is_empty() {
+        bail!("none of the {failed} traces could be read: no table was written");
+    }
     let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
     writer.write(&samples_batch(&samples)?)?;
     Ok((TableWriter::finish_together([heads, writer])?, failed))
@@ -229,7 +232,10 @@ impl<'a> Facts<'a> {
         let place = Some(path.display().to_string());
         let Some(rows) = &mut self.rows else {
             let objects = Objects::new(self.boxes.of(trace)?, Vec::new(), self.args.object.clone());
-            let (picture, object) = (file_name(trace), objects.of_sample(trace));
+            // Captured pictures may have no name; each trace then counts as another picture.
+            let picture = Some(file_name(trace)).filter(|picture| !picture.is_empty());
+            let picture = picture.unwrap_or_else(|| name.to_owned());
+            let object = objects.of_sample(trace);
             let given = Given { sample, index, picture, object, trace: place, ..Given::default() };
             return Ok((given, objects));
         };

@@ -63,6 +63,17 @@ pub enum TableError {
         /// The other.
         second: PathBuf,
     },
+    /// Answers of several models: no number of heads may mix them.
+    #[error(
+        "{} has answers of {} models ({}), and a head of one has no counterpart in another: choose one model by the filter `model = {}`",
+        path.display(), models.len(), models.join(", "), models.first().map_or("", String::as_str)
+    )]
+    SeveralModels {
+        /// The file.
+        path: PathBuf,
+        /// Their names, ascending; at least two.
+        models: Vec<String>,
+    },
     /// No row has a number in a column.
     #[error("{} has no number in the column `{column}`: {reason}; choose another column", path.display())]
     NoNumbers {

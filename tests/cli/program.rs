@@ -295,6 +295,14 @@ fn exported_numbers_are_those_of_the_trace() {
     assert_eq!(last, weights[span.extent().end - 1]);
     assert_eq!(csv.lines().count(), span.patches() + 1);
 
+    // An object of a state file, and the same box as a flag.
+    folder.write("fox.toml", "object = 0\n[[objects]]\nname = \"fox\"\npicture = 0\n[[objects.parts]]\noutline = { shape = \"rectangle\", rect = { x = 20.0, y = 30.0, width = 60.0, height = 50.0 } }\n");
+    let quantity = ["--quantity", "inside", "--out", "-"];
+    let by_name = export(&[&["--state", "fox.toml", "--object", "fox"][..], &quantity].concat());
+    let by_box = export(&[&["--box", "20,30,80,80"][..], &quantity].concat());
+    assert_eq!(by_name, by_box);
+    assert!(by_name.lines().count() > 8);
+
     let bytes = folder.read("all.npy");
     let (axes_read, values) = read_npy(&bytes);
     let shape = trace.shape();

@@ -510,3 +510,36 @@ fn a_row_that_cannot_be_used_is_refused_before_its_question_is_asked() {
     assert!(said.len() < 3000, "{}", said.len());
     assert_eq!(names(&folder.path("o")), ["good.overlay.png", "good.vlmtrace"]);
 }
+
+#[test]
+fn a_table_is_not_replaced_by_an_empty_one() {
+    let folder = Folder::with_trace();
+    folder.ok(&["table", "a.vlmtrace", "--out", "t.parquet"]);
+    let (before, samples) = (folder.read("t.parquet"), folder.read("t.samples.parquet"));
+    std::fs::create_dir(folder.path("damaged")).unwrap();
+    folder.write("damaged/y.vlmtrace", b"no trace");
+    folder.refused(
+        &["table", "damaged", "--out", "t.parquet"],
+        1,
+        &["none of the 1 traces could be read", "no table was written"],
+    );
+    assert_eq!((folder.read("t.parquet"), folder.read("t.samples.parquet")), (before, samples));
+}
+
+#[test]
+fn answers_of_several_models_are_a_table_but_no_report() {
+    let folder = Folder::new();
+    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
+    let traces = ["stride", "tiles"].map(|name| traces.join(format!("{name}.vlmtrace")));
+    let [first, second] = traces.each_ref().map(|path| path.to_str().unwrap());
+    folder.ok(&["table", first, second, "--out", "t.parquet"]);
+    let samples = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
+    let pictures: Vec<&str> = samples.iter().map(|row| row.picture.as_str()).collect();
+    assert_ne!(pictures[0], pictures[1], "pictures without a name are not one picture");
+    folder.refused(
+        &["report", "t.parquet", "--out", "r"],
+        2,
+        &["has answers of 2 models", "model = ", &samples[0].model],
+    );
+    assert!(!folder.path("r").exists());
+}

@@ -155,6 +155,7 @@ pub(super) fn numbers(args: &Args, progress: &dyn Fn(u64, u64)) -> anyhow::Resul
             false => format!("no sample of {} fulfils the filter", args.table.display()),
         }));
     }
+    set.check_one_model(&kept).map_err(|error| usage(error.to_string()))?;
     let column = args.quantity;
     log::info!("reading {}", args.table.display());
     // Nothing cancels a report: a signal ends the program.
@@ -180,7 +181,7 @@ pub(super) fn numbers(args: &Args, progress: &dyn Fn(u64, u64)) -> anyhow::Resul
         command: command_line(),
         table: args.table.clone(),
         against: args.against.clone(),
-        models: models(samples, &kept),
+        models: set.models(&kept),
         filter: args.filter.iter().map(Condition::to_string).collect(),
         quantity: column.name(),
         all_samples: samples.len(),
@@ -211,11 +212,6 @@ fn texts<'a>(
     column: &'a str,
 ) -> impl Iterator<Item = &'a str> {
     kept.rows().into_iter().filter_map(move |row| samples.text(column, row))
-}
-
-fn models(samples: &SampleColumns, kept: &Mask) -> Vec<String> {
-    let models: BTreeSet<&str> = texts(samples, kept, "model").collect();
-    models.into_iter().map(str::to_owned).collect()
 }
 
 /// Right answers by kind of question, the most frequent kinds first; none where answers have no kind.

@@ -4,7 +4,8 @@ use super::super::file::{TableReader, samples_path};
 use super::super::merge::Source;
 use super::super::schema::TableKind;
 use super::super::{Result, TableError};
-use super::SampleColumns;
+use super::{Mask, SampleColumns};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -50,6 +51,27 @@ impl DataSet {
             error => error,
         })?;
         Ok(Self { head_rows: heads.rows(), source, samples, stamps })
+    }
+
+    /// The models of some samples, ascending.
+    pub fn models(&self, kept: &Mask) -> Vec<String> {
+        let rows = kept.rows().into_iter();
+        let models: BTreeSet<&str> =
+            rows.filter_map(|row| self.samples.text("model", row)).collect();
+        models.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Checks that some samples are answers of one model: a head of one has no counterpart in another.
+    ///
+    /// # Errors
+    /// [`TableError::SeveralModels`].
+    pub fn check_one_model(&self, kept: &Mask) -> Result<()> {
+        match self.models(kept) {
+            models if models.len() > 1 => {
+                Err(TableError::SeveralModels { path: self.source.samples.clone(), models })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether another table was opened from the same files with the same contents.

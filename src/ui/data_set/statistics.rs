@@ -193,6 +193,7 @@ fn compute(
     cancel: &CancelToken,
 ) -> Result<(), TableError> {
     let Request { number, data, column, mask, groups } = request;
+    data.check_one_model(mask)?;
     let progress = |done: u64, all: u64| {
         let share = if all == 0 { 1.0 } else { done as f32 / all as f32 };
         tell.say(News::Progress(*number, share));
