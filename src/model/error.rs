@@ -245,6 +245,16 @@ pub enum ModelError {
         "the question is empty. Write what you want to know about the picture, for example \"What is on the left?\"."
     )]
     EmptyQuestion,
+    /// The question is longer than any model takes.
+    #[error(
+        "the question has {characters} characters; at most {most} are read. Shorten the question."
+    )]
+    QuestionTooLong {
+        /// Number of its characters.
+        characters: usize,
+        /// The largest number.
+        most: usize,
+    },
     /// The answer to score is empty.
     #[error(
         "the answer to score is empty. Write it after --answer, or leave --answer out to let the model answer."

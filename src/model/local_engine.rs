@@ -8,7 +8,7 @@ use super::builtin::cache_folder;
 use super::bundle::Bundle;
 use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, AskNotice, AskStage, Progress};
+use super::event::{AskEvent, AskStage, Progress};
 use super::manifest::STEERING;
 use super::preprocess::{Preprocessed, preprocess};
 use super::prompt::{self, BuiltPrompt};
@@ -163,9 +163,6 @@ impl LocalEngine {
         let built = prompt::build(&self.bundle, &request.turns, &request.question, pictures)?;
         let forced = self.forced_ids(request, &built)?;
         self.check_length(&built, forced.as_deref())?;
-        for notice in &built.notices {
-            sink(AskEvent::Notice(AskNotice::Text(notice.clone())));
-        }
 
         let start = Instant::now();
         let mut seen = None;

@@ -13,8 +13,8 @@ use crate::trace::{TokenInfo, TokenKind, WORD_MARKS};
 use serde_json::{Value, json};
 use std::ops::Range;
 
-/// LVLM-Interpret's limit, in characters.
-pub const MAX_QUESTION_CHARACTERS: usize = 1536;
+/// Limit on the characters of a question, far above what a model takes: it bounds the work of template and tokenizer.
+pub const MAX_QUESTION_CHARACTERS: usize = 100_000;
 /// Private-use characters that mark where a message begins and ends.
 const OPEN: char = '\u{F8F0}';
 const CLOSE: char = '\u{F8F1}';
@@ -30,10 +30,8 @@ pub struct BuiltPrompt {
     pub tokens: Vec<TokenInfo>,
     /// Position of the first patch of each picture.
     pub first_patches: Vec<u32>,
-    /// The question that was used, truncated if it was too long.
+    /// The question.
     pub question: String,
-    /// Notices for the user.
-    pub notices: Vec<String>,
     /// Labels the tokens of the answer.
     pub labeller: Labeller,
 }
@@ -41,7 +39,8 @@ pub struct BuiltPrompt {
 /// Builds the prompt of `question` after `turns`, with `pictures` pictures in the first message.
 ///
 /// # Errors
-/// An empty question, or a template that fails or has no place for the picture.
+/// An empty question, one of more than [`MAX_QUESTION_CHARACTERS`], or a template that fails or has no place for the
+/// picture.
 pub fn build(
     bundle: &Bundle,
     turns: &[Turn],
@@ -51,15 +50,17 @@ pub fn build(
     if question.trim().is_empty() {
         return Err(ModelError::EmptyQuestion);
     }
-    let mut notices = Vec::new();
-    let question = cut(question, &mut notices);
+    let characters = question.chars().count();
+    if characters > MAX_QUESTION_CHARACTERS {
+        return Err(ModelError::QuestionTooLong { characters, most: MAX_QUESTION_CHARACTERS });
+    }
     let (manifest, tokenizer) = (bundle.manifest(), bundle.tokenizer());
     let mut messages = Vec::new();
     for turn in turns {
         messages.push((Author::User, tokenizer.neutralise(&turn.question)));
         messages.push((Author::Assistant, tokenizer.neutralise(&turn.answer)));
     }
-    messages.push((Author::User, tokenizer.neutralise(&question)));
+    messages.push((Author::User, tokenizer.neutralise(question)));
     let rendered = match &manifest.prompt.chat_template {
         Some(template) => {
             let jinja = plain_jinja(template);
@@ -91,20 +92,8 @@ pub fn build(
     let features = manifest.vision.features;
     let class_tokens = features - manifest.vision.patches;
     let mut built = expand(tokenizer, &rendered, &encoded, features, class_tokens);
-    built.question = question;
-    built.notices = notices;
+    built.question = question.to_owned();
     Ok(built)
-}
-
-fn cut(question: &str, notices: &mut Vec<String>) -> String {
-    let characters = question.chars().count();
-    if characters <= MAX_QUESTION_CHARACTERS {
-        return question.to_owned();
-    }
-    notices.push(format!(
-        "The question has {characters} characters; only the first {MAX_QUESTION_CHARACTERS} were asked."
-    ));
-    question.chars().take(MAX_QUESTION_CHARACTERS).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -290,7 +279,6 @@ fn expand(
         tokens,
         first_patches,
         question: String::new(),
-        notices: Vec::new(),
         labeller,
     }
 }

@@ -119,7 +119,6 @@ fn built_prompt(meta: &TraceMeta) -> Result<BuiltPrompt> {
         ids: tokens.iter().map(|token| token.id).collect(),
         first_patches: meta.spans.iter().map(|span| span.first).collect(),
         question: meta.question.clone(),
-        notices: Vec::new(),
         labeller: Labeller::after(&tokens),
         tokens,
     })

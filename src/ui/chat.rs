@@ -8,7 +8,7 @@ use super::wording::in_window;
 use crate::model::{
     Address, AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn,
 };
-use crate::trace::{PreprocessMode, Trace};
+use crate::trace::{ModelInfo, PreprocessMode, Trace};
 use crate::view::figure::decimal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Asking {
     pub is_automatic: bool,
     /// The sample of a table whose question is asked again.
     pub sample: Option<SampleId>,
+    /// The model whose answers the earlier turns hold; `None` where they are of a data set.
+    pub conversation_of: Option<ModelInfo>,
 }
 
 /// The chat.
@@ -50,8 +52,8 @@ pub struct Chat {
     pub notices: Vec<String>,
     /// Why the last question failed.
     pub error: Option<String>,
-    /// The model's name, once it is loaded.
-    pub model_name: Option<String>,
+    /// The model, once it is loaded.
+    pub model: Option<ModelInfo>,
     /// ONNX Runtime's execution provider ("CPUExecutionProvider").
     pub provider: Option<String>,
     /// The loaded bundle, for the names of tokens.
@@ -74,7 +76,7 @@ impl Chat {
             asking: None,
             notices: Vec::new(),
             error: None,
-            model_name: None,
+            model: None,
             provider: None,
             vocabulary: None,
             feed: None,
@@ -112,7 +114,7 @@ impl Chat {
     fn use_model(&mut self, bundle: PathBuf, remote: Option<Address>) -> Result<(), ModelError> {
         self.asking = None;
         self.error = None;
-        self.model_name = None;
+        self.model = None;
         self.provider = None;
         self.vocabulary = None;
         self.close();
@@ -162,12 +164,18 @@ impl Chat {
             scored,
             is_automatic: false,
             sample: None,
+            conversation_of: None,
         });
     }
 
     /// Says why a question failed, in the words of the window.
     pub fn fail(&mut self, error: &str) {
         self.error = Some(in_window(error).0);
+    }
+
+    /// The model's name, once it is loaded.
+    pub fn model_name(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| model.name.as_str())
     }
 
     /// The other machine that has the model; `None`: this one, or none yet.

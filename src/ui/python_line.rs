@@ -2,7 +2,7 @@
 //! that computes the same in Python.
 
 use crate::trace::{PythonCall, TraceMeta};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -14,34 +14,21 @@ pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> 
         return None;
     }
     let call = meta.provenance.call.clone().unwrap_or_default();
-    let mut line = notes(&call);
-    line.push_str("trace = vlmscope.capture(model, processor");
-    // A frame of a video is stored as a picture of its own.
-    let video_of: BTreeMap<u32, u32> = meta
-        .spans
-        .iter()
-        .filter_map(|span| Some((span.picture, span.frame.as_ref()?.video)))
-        .collect();
-    let (mut images, mut videos) = (BTreeMap::new(), BTreeMap::new());
-    for canvas in &meta.preprocess {
-        let named = |kind: &str, index: u32, ending: &str| match canvas.file_name.as_str() {
-            "" => format!("{kind}-{}.{ending}", index + 1),
-            name => name.to_owned(),
-        };
-        match video_of.get(&canvas.picture) {
-            Some(&video) => videos.entry(video).or_insert_with(|| named("video", video, "mp4")),
-            None => {
-                let index = canvas.picture;
-                images.entry(index).or_insert_with(|| named("picture", index, "png"))
-            }
-        };
-    }
     let is_given = |name: &str| more.iter().any(|(given, _)| *given == name);
+    let mut line = notes(&call);
+    if is_given("messages") && call.asked_as == "prompt" {
+        line.push_str(
+            "# The first question is a whole prompt: leave the words of its template out.\n",
+        );
+    }
+    line.push_str("trace = vlmscope.capture(model, processor");
+    let Media { images, videos } = media_of(meta);
     if !is_given("images") {
         push_list(&mut line, "images", images.values());
     }
     push_list(&mut line, "videos", videos.values());
     match (call.asked_as.as_str(), &call.messages) {
+        _ if is_given("messages") => {}
         ("messages", Some(messages)) => {
             let _ = write!(line, ", messages={}", literal(messages));
         }
@@ -79,6 +66,40 @@ pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> 
     Some(line)
 }
 
+/// Files of pictures and videos by their number.
+#[derive(Default)]
+struct Media {
+    images: BTreeMap<u32, String>,
+    videos: BTreeMap<u32, String>,
+}
+
+/// The files of a trace's pictures and videos; one that has no name gets one by its number.
+fn media_of(meta: &TraceMeta) -> Media {
+    // A frame of a video is stored as a picture of its own.
+    let video_of: BTreeMap<u32, u32> = meta
+        .spans
+        .iter()
+        .filter_map(|span| Some((span.picture, span.frame.as_ref()?.video)))
+        .collect();
+    let mut media = Media::default();
+    for canvas in &meta.preprocess {
+        let named = |kind: &str, index: u32, ending: &str| match canvas.file_name.as_str() {
+            "" => format!("{kind}-{}.{ending}", index + 1),
+            name => name.to_owned(),
+        };
+        match video_of.get(&canvas.picture) {
+            Some(&video) => {
+                media.videos.entry(video).or_insert_with(|| named("video", video, "mp4"))
+            }
+            None => {
+                let index = canvas.picture;
+                media.images.entry(index).or_insert_with(|| named("picture", index, "png"))
+            }
+        };
+    }
+    media
+}
+
 /// The lines that score the answer of a captured trace again with its pictures masked, and, if it lacks relevancy, also
 /// with relevancy on its own pictures. `None` if one of our bundles made the trace.
 pub fn blank_lines(meta: &TraceMeta, lacks_relevancy: bool) -> Option<String> {
@@ -92,6 +113,26 @@ pub fn blank_lines(meta: &TraceMeta, lacks_relevancy: bool) -> Option<String> {
     lines.push(python_line(meta, &[answer, ("blank", "True".to_owned())])?);
     lines.push("trace.save(\"blank.vlmtrace\")".into());
     Some(lines.join("\n"))
+}
+
+/// The conversation of a captured trace with its answer and a question after it, as Python source for `messages=`.
+pub fn follow_up_messages(meta: &TraceMeta, question: &str) -> String {
+    let call = meta.provenance.call.clone().unwrap_or_default();
+    let message = |role: &str, content: Value| json!({"role": role, "content": content});
+    let text = |text: &str| json!([{"type": "text", "text": text}]);
+    let mut messages = match call.messages {
+        Some(Value::Array(messages)) if call.asked_as == "messages" => messages,
+        _ => {
+            let media = media_of(meta);
+            let images = media.images.values().map(|_| json!({"type": "image"}));
+            let videos = media.videos.values().map(|_| json!({"type": "video"}));
+            let asked = json!({"type": "text", "text": meta.question});
+            vec![message("user", images.chain(videos).chain([asked]).collect())]
+        }
+    };
+    messages.push(message("assistant", text(&meta.answer)));
+    messages.push(message("user", text(question)));
+    literal(&Value::Array(messages))
 }
 
 /// Comments that say why the line may give another answer; each ends with a line break.
@@ -190,6 +231,33 @@ mod tests {
             scored.ends_with(", answer=\"Yes.\")") && !scored.contains("temperature"),
             "{scored}"
         );
+    }
+
+    #[test]
+    fn a_follow_up_is_a_conversation_with_the_answer_in_it() {
+        let mut meta = meta("frames");
+        meta.answer = "A \"fox\".".into();
+        let messages = follow_up_messages(&meta, "Is it red?");
+        let line = python_line(&meta, &[("messages", messages)]).unwrap();
+        assert!(line.contains("videos=[\"video-1.mp4\"]") && !line.contains("question="), "{line}");
+        assert_eq!(line.matches("\"type\": \"video\"").count(), 1, "{line}");
+        let parts = [&meta.question, r#""A \"fox\".""#, "Is it red?"];
+        let places: Vec<usize> = parts.iter().map(|part| line.find(*part).unwrap()).collect();
+        assert!(places.is_sorted(), "{line}");
+        assert_eq!(line.matches("assistant").count(), 1, "{line}");
+        // The messages of the call are kept, and nothing of a whole prompt is lost.
+        let call = PythonCall {
+            asked_as: "messages".into(),
+            messages: Some(serde_json::json!([{"role": "system", "content": "Be brief."}])),
+            ..PythonCall::default()
+        };
+        meta.provenance.call = Some(call);
+        assert!(follow_up_messages(&meta, "Why?").contains("Be brief."));
+        meta.provenance.call =
+            Some(PythonCall { asked_as: "prompt".into(), ..PythonCall::default() });
+        let messages = follow_up_messages(&meta, "Why?");
+        let line = python_line(&meta, &[("messages", messages)]).unwrap();
+        assert!(line.starts_with("# The first question is a whole prompt"), "{line}");
     }
 
     #[test]

@@ -338,15 +338,19 @@ fn questions_and_options_that_cannot_be_used_are_named() {
     let of = |question: &str| request(picture(), &[question.to_owned()]);
     explains(ask(&of(" \n ")).0, &["question is empty"]);
 
-    // A hundred thousand characters are cut, then still too long for this model.
+    // The positions are those of the whole question.
     let (result, _) = ask(&of(&"why ".repeat(25_000)));
     let error = explains(result, &["positions", "256", "for the picture"]);
-    assert!(matches!(error, ModelError::PromptTooLong { max_positions: 256, .. }), "{error}");
-    // Words that are one token fit: the answer comes with a notice.
+    let ModelError::PromptTooLong { positions, max_positions: 256, .. } = error else {
+        panic!("{error}")
+    };
+    assert!(positions > 25_000, "{positions}");
+    let (result, _) = ask(&of(&"a".repeat(100_001)));
+    explains(result, &["100001 characters", "at most 100000", "Shorten"]);
+    // Nothing is cut off: a long question is asked as it is if its words fit.
     let bundle = Bundle::open(&Fixture::of("tiny").bundle()).unwrap();
-    let built = build_prompt(&bundle, &[], &"a".repeat(100_000), 1).unwrap();
-    assert_eq!(built.question.chars().count(), 1536);
-    assert!(built.notices[0].contains("100000") && built.notices[0].contains("1536"));
+    let long = "a".repeat(2_000);
+    assert_eq!(build_prompt(&bundle, &[], &long, 1).unwrap().question, long);
 
     for (change, words) in [
         (

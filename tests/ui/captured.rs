@@ -250,6 +250,15 @@ fn what_needs_the_model_of_a_captured_trace_offers_the_python_line() {
     act(&mut window, UiCommand::EachHeadOff);
     let said = window.state().notices.last().unwrap();
     assert!(said.text.contains("cannot compute this either") && said.offers.is_empty());
+    // No other model goes on with the conversation, whichever is open.
+    window.state_mut().chat.follow_up = true;
+    window.state().intents.send(Intent::Ask("Is it red?".into()));
+    settle(&mut window);
+    let said = window.state().notices.last().unwrap();
+    assert!(said.text.contains("A follow-up question to this answer"), "{}", said.text);
+    assert!(said.text.contains(", messages=[") && said.text.contains("Is it red?"));
+    assert_eq!(said.offers.len(), 1);
+    assert!(window.state().chat.asking.is_none() && window.state().docs.len() == 1);
     assert!(window.state().tasks.running().is_empty() && window.state().scores.is_none());
 }
 

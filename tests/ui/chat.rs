@@ -35,7 +35,7 @@ fn the_first_start_shows_an_answered_question_with_its_noun_chosen() {
     let token = &doc.meta().answer_tokens()[chosen as usize];
     assert!(token.text.chars().any(char::is_alphabetic), "{token:?} is a word");
     assert!(!app.chat.suggestions.is_empty(), "there is something to ask next");
-    assert!(app.chat.model_name.is_some());
+    assert!(app.chat.model.is_some());
     let stage = app.stage.read().unwrap();
     let distinct: std::collections::HashSet<[u8; 4]> = stage.pixels().map(|p| p.0).collect();
     assert!(distinct.len() > 100, "the stage shows a picture");
@@ -239,6 +239,29 @@ fn a_follow_up_keeps_the_conversation() {
 }
 
 #[test]
+fn no_model_continues_the_conversation_of_another() {
+    let mut window = crate::support::window();
+    let bundle = vlmscope::model::builtin::bundle_folder().unwrap();
+    window.state_mut().chat.use_bundle(bundle).unwrap();
+    window.state_mut().chat.follow_up = true;
+    // The model is not loaded yet, and then it is.
+    for _ in 0..2 {
+        window.state_mut().chat.error = None;
+        window.state().intents.send(Intent::Ask("Is it red?".into()));
+        until(&mut window, |app| app.chat.error.is_some());
+        let app = window.state();
+        let told = app.chat.error.as_ref().unwrap();
+        assert!(told.contains("The conversation is one with") && told.contains("Ctrl+M"), "{told}");
+        assert!(app.chat.asking.is_none() && app.docs.len() == 1);
+        assert!(app.chat.model.is_some());
+    }
+    window.state_mut().chat.follow_up = false;
+    window.state().intents.send(Intent::Ask("Is it red?".into()));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    assert!(!window.state().turns.contains_key(&window.state().doc().unwrap().id));
+}
+
+#[test]
 fn a_task_with_the_model_runs_on_its_thread() {
     let mut window = first_start();
     let (sender, receiver) = crossbeam_channel::bounded(1);
@@ -249,7 +272,10 @@ fn a_task_with_the_model_runs_on_its_thread() {
         Ok(TaskResult::Nothing)
     });
     until(&mut window, |app| app.tasks.running().is_empty());
-    assert_eq!(Some(receiver.try_recv().unwrap()), window.state().chat.model_name);
+    assert_eq!(
+        Some(receiver.try_recv().unwrap()),
+        window.state().chat.model_name().map(str::to_owned)
+    );
 }
 
 #[test]

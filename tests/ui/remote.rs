@@ -21,7 +21,7 @@ fn start(address: &str) -> Window {
     let options =
         HeadlessOptions { start: Start::BuiltIn, settings, remote, ..HeadlessOptions::default() };
     let mut window = open_with([1280.0, 720.0], 1.0, options, None);
-    until(&mut window, |app| app.chat.model_name.is_some() || !app.notices.is_empty());
+    until(&mut window, |app| app.chat.model.is_some() || !app.notices.is_empty());
     window
 }
 

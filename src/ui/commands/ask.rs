@@ -3,7 +3,7 @@
 use super::dialogs;
 use super::tasks::{is_for_python, start_on_model};
 use crate::model::{AskOptions, Picture, Turn};
-use crate::trace::Trace;
+use crate::trace::{ModelInfo, Trace};
 use crate::ui::app::App;
 use crate::ui::chat::{turns_of, whole_picture_hint};
 use crate::ui::data_set::SampleId;
@@ -12,7 +12,7 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Overlay;
 use crate::ui::model_feed::News;
-use crate::ui::python_line::quoted;
+use crate::ui::python_line::{follow_up_messages, quoted};
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::view::{Reads, ViewState};
 use std::path::PathBuf;
@@ -64,30 +64,64 @@ fn options(app: &App) -> AskOptions {
     }
 }
 
-/// The conversation that a next question goes on with.
-fn conversation(app: &App) -> Vec<Turn> {
-    if !app.chat.follow_up {
-        return Vec::new();
-    }
-    let Some(doc) = app.doc() else { return Vec::new() };
-    turns_of(&doc.trace, app.turns.get(&doc.id).map_or(&[][..], Vec::as_slice))
+/// Earlier turns, and the model whose answers they hold.
+#[derive(Default)]
+struct Conversation {
+    turns: Vec<Turn>,
+    /// `None` where the turns are of a data set, or there are none.
+    of: Option<ModelInfo>,
 }
 
 /// Asks about the picture; `seed` replaces the setting's.
 pub fn ask(app: &mut App, question: String, seed: Option<u64>) {
-    let turns = conversation(app);
-    ask_after(app, question, turns, seed);
+    let Some(doc) = app.doc().filter(|_| app.chat.follow_up) else {
+        return ask_after(app, question, Conversation::default(), seed);
+    };
+    let earlier = app.turns.get(&doc.id).map_or(&[][..], Vec::as_slice);
+    let turns = turns_of(&doc.trace, earlier);
+    let trace = Arc::clone(&doc.trace);
+    let meta = trace.meta();
+    let messages = ("messages", follow_up_messages(meta, question.trim()));
+    if !question.trim().is_empty()
+        && is_for_python(app, "A follow-up question to this answer", meta, Some(&[messages]))
+    {
+        return;
+    }
+    ask_after(app, question, Conversation { turns, of: Some(meta.model.clone()) }, seed);
+}
+
+/// The turns before an answer, which are those of its model.
+fn before(app: &App, doc: &Document) -> Conversation {
+    let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let of = (!turns.is_empty()).then(|| doc.meta().model.clone());
+    Conversation { turns, of }
+}
+
+/// Why the model `open` cannot go on with a conversation of the model `of`; `None` if it can.
+fn refusal(of: &ModelInfo, open: &ModelInfo) -> Option<String> {
+    (of.bundle_sha != open.bundle_sha).then(|| {
+        let name = if of.name == open.name {
+            format!("another export of {}", of.name)
+        } else {
+            of.name.clone()
+        };
+        format!(
+            "The conversation is one with {name}, but {} is open, which would take the answers in it for its own. \
+             Open the model of the conversation (Ctrl+M), or ask without follow-up.",
+            open.name
+        )
+    })
 }
 
 /// Asks the question of a sample of a table again, after its own turns.
 pub fn ask_sample(app: &mut App, question: String, turns: Vec<Turn>, sample: SampleId) {
-    ask_after(app, question, turns, None);
+    ask_after(app, question, Conversation { turns, of: None }, None);
     if let Some(asking) = &mut app.chat.asking {
         asking.sample = Some(sample);
     }
 }
 
-fn ask_after(app: &mut App, question: String, turns: Vec<Turn>, seed: Option<u64>) {
+fn ask_after(app: &mut App, question: String, after: Conversation, seed: Option<u64>) {
     let question = question.trim().to_owned();
     if question.is_empty() {
         return;
@@ -102,15 +136,36 @@ fn ask_after(app: &mut App, question: String, turns: Vec<Turn>, seed: Option<u64
         options.sampling.seed = seed;
     }
     app.transport.stop();
+    send(app, question, after, options);
+}
+
+/// Sends a question to the model, unless the conversation before it is one with another model.
+fn send(app: &mut App, question: String, after: Conversation, options: AskOptions) {
+    let Conversation { turns, of } = after;
+    let refused = of.as_ref().zip(app.chat.model.as_ref());
+    if let Some(reason) = refused.and_then(|(of, open)| refusal(of, open)) {
+        return refuse(app, reason);
+    }
     drop_unfinished(app);
     app.chat.ask(question, turns, options);
+    if let Some(asking) = &mut app.chat.asking {
+        asking.conversation_of = of;
+    }
+}
+
+/// Says in the chat, or in a message where the chat is not seen, why a question is not asked.
+fn refuse(app: &mut App, reason: String) {
+    if !chat_is_seen(app) {
+        app.notify(reason.clone(), true);
+    }
+    app.chat.error = Some(reason);
 }
 
 /// A sampled answer again with the next seed; a greedy one comes out the same.
 pub fn regenerate(app: &mut App) {
     let Some(doc) = app.doc() else { return };
     let question = doc.meta().question.clone();
-    let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let after = before(app, doc);
     let trace = Arc::clone(&doc.trace);
     let next = [("seed", trace.meta().sampling.seed.wrapping_add(1).to_string())];
     if is_for_python(app, "Another answer", trace.meta(), Some(&next)) {
@@ -120,8 +175,7 @@ pub fn regenerate(app: &mut App) {
     app.settings.sampling.seed =
         if sampling.is_greedy() { sampling.seed } else { sampling.seed.wrapping_add(1) };
     let options = options(app);
-    drop_unfinished(app);
-    app.chat.ask(question, turns, options);
+    send(app, question, after, options);
 }
 
 /// Scores another answer to the question that is shown.
@@ -129,15 +183,14 @@ pub fn score(app: &mut App, answer: String) {
     let answer = answer.trim().to_owned();
     let Some(doc) = app.doc().filter(|_| !answer.is_empty()) else { return };
     let question = doc.meta().question.clone();
-    let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let after = before(app, doc);
     let trace = Arc::clone(&doc.trace);
     let given = [("answer", quoted(&answer))];
     if is_for_python(app, "Scoring an answer", trace.meta(), Some(&given)) {
         return;
     }
     let options = AskOptions { answer: Some(answer), ..options(app) };
-    drop_unfinished(app);
-    app.chat.ask(question, turns, options);
+    send(app, question, after, options);
 }
 
 /// A new question replaces the one that runs; what it has so far stays in the history.
@@ -181,7 +234,7 @@ pub fn use_bundle(app: &mut App, bundle: PathBuf) {
 /// Loads the model while there is nothing else to do.
 pub fn load_model(app: &mut App) {
     let idle = app.chat.asking.is_none() && app.tasks.running().is_empty();
-    if app.chat.model_name.is_some() || app.chat.feed.is_none() || !idle {
+    if app.chat.model.is_some() || app.chat.feed.is_none() || !idle {
         return;
     }
     start_on_model(app, "Loading the model", |_, _, _| Ok(TaskResult::Nothing));
@@ -260,7 +313,13 @@ pub fn tell_shown(app: &App, state: &ViewState, trace: &Trace) {
 fn read(app: &mut App, request: u64, news: News) {
     if let News::Loaded(info, bundle) = news {
         app.chat.vocabulary = bundle;
-        app.chat.model_name = Some(info.model.name.clone());
+        let asking = app.chat.asking.as_ref();
+        let conversation = asking.and_then(|asking| asking.conversation_of.as_ref());
+        if let Some(reason) = conversation.and_then(|of| refusal(of, &info.model)) {
+            stop(app);
+            refuse(app, reason);
+        }
+        app.chat.model = Some(info.model.clone());
         app.chat.provider = Some(info.provider.clone());
         for note in info.notes {
             app.notify(note, false);

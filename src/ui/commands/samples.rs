@@ -121,7 +121,7 @@ pub fn ask_again(app: &mut App, row: usize) {
     app.data_sets.came_from = true;
     ask::load_model(app);
     let of_table = text("model").trim().to_owned();
-    let loaded = app.chat.model_name.clone().unwrap_or_else(|| "the model that is loading".into());
+    let loaded = app.chat.model_name().unwrap_or("the model that is loading").to_owned();
     if !of_table.is_empty() && of_table != loaded {
         let text = format!("The answer of the table is of {of_table}. Asked again is {loaded}.");
         app.notify(text, false);

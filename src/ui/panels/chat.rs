@@ -53,8 +53,8 @@ impl PaneUi for ChatPane {
 
 /// Name and choice of the model, with the progress of loading.
 fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
-    let name = match (&cx.chat.model_name, cx.chat.bundle()) {
-        (Some(name), _) => name.clone(),
+    let name = match (cx.chat.model_name(), cx.chat.bundle()) {
+        (Some(name), _) => name.to_owned(),
         (None, Some(bundle)) => model_name(bundle),
         (None, None) => "no model".into(),
     };
