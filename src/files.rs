@@ -15,7 +15,7 @@ mod temporary;
 
 pub use lock::{Claim, FileLock, LockError};
 pub use place::{folder_of, name_from};
-pub use read::{MOST_TEXT_BYTES, open_regular, read, read_text};
+pub use read::{MOST_TEXT_BYTES, open_regular, read, read_text, without_type_names};
 pub use replace::{Replacement, check_writable, replace, replace_bytes};
 pub use temporary::{TemporaryFolder, remove_temporary, unless_ending};
 

@@ -164,6 +164,15 @@ def test_frames_of_a_video_are_pictures_in_time(make, name):
     pictures = {trace.meta.canvases[view.canvas].picture for view in trace.meta.spans}
     assert pictures == set(range(len(given) + len(seen)))
     assert all(f"picture.{number}.original" in trace.tensors for number in pictures)
+    prompt = trace.meta.tokens[: trace.meta.prompt_len]
+    if name in ("qwen3_vl", "qwen3_vl_moe", "qwen3_5"):
+        # The time stamp of each frame, the first one too, is no words of the system prompt.
+        text = "".join(token.text for token in prompt if token.kind == "separator").replace("▁", " ")
+        assert all(f"<{second} seconds>" in text for second in seconds), text
+    assert "seconds" not in "".join(token.text for token in prompt if token.kind == "system")
+    shown = {int(id_) for id_ in trace.tensor("answer.topk_ids").ravel()}
+    known = {token.id for token in trace.meta.tokens}
+    assert set(trace.meta.pieces) == shown - known and all(trace.meta.pieces.values())
 
 
 @pytest.mark.parametrize("name", [name for name in VIDEO if name not in ONE_VIDEO])

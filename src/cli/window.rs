@@ -6,6 +6,7 @@ use crate::model::Address;
 use crate::settings::Settings;
 use crate::terminal;
 use crate::ui::{self, HeadlessOptions, Start};
+use clap::CommandFactory as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -36,6 +37,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(file) = args.files.iter().find(|file| !file.exists()) {
+        let command = super::Cli::command();
+        if let Some(command) = file.to_str().and_then(|name| command.find_subcommand(name)) {
+            return Err(usage(format!(
+                "{0} is a command, and a command comes first: options and files of the window cannot precede it. Write \
+                 `vlmscope {0} …`; `vlmscope {0} --help` lists its options",
+                command.get_name()
+            )));
+        }
         return Err(usage(format!(
             "{} is neither a file nor a command; `vlmscope --help` lists the commands",
             file.display()

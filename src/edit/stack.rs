@@ -247,7 +247,7 @@ impl Edits {
         }
         let edits: Self = toml::from_str(text).map_err(|error| EditError::Parse {
             file: file.to_owned(),
-            reason: error.to_string(),
+            reason: files::without_type_names(&error.to_string()),
         })?;
         edits.check(file)?;
         Ok(edits)

@@ -50,6 +50,22 @@ pub enum LockError {
     Io(#[from] Error),
 }
 
+impl LockError {
+    /// Whether the process that holds the lock has been killed and is still ending: a GPU's driver may take seconds to
+    /// release its memory. Only known on Linux.
+    pub fn is_of_ending_process(&self) -> bool {
+        /// `PF_EXITING` of the kernel.
+        const EXITING: u32 = 4;
+        let Self::Held { pid, .. } = self else { return false };
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+        // The name of the program, in parentheses, may hold any character.
+        let mut fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+        let is_zombie = fields.next() == Some("Z");
+        let flags: u32 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+        is_zombie || flags & EXITING != 0
+    }
+}
+
 /// A line of a lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {

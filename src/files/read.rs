@@ -79,6 +79,28 @@ fn too_large(most_bytes: u64) -> Error {
     Error::new(ErrorKind::FileTooLarge, reason)
 }
 
+/// A parser's message without the names of Rust types: "expected struct CardText" becomes "expected a table".
+pub fn without_type_names(message: &str) -> String {
+    const KINDS: [(&str, &str); 6] = [
+        ("expected struct variant ", "expected a table"),
+        ("expected tuple variant ", "expected an array"),
+        ("expected tuple struct ", "expected an array"),
+        ("expected newtype struct ", "expected a value"),
+        ("expected struct ", "expected a table"),
+        ("expected enum ", "expected a name or a table"),
+    ];
+    let mut plain = message.to_owned();
+    for (start, meant) in KINDS {
+        while let Some(at) = plain.find(start) {
+            let rest = plain.get(at + start.len()..).unwrap_or_default();
+            let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+            plain.replace_range(at..at + start.len() + end, meant);
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -111,5 +133,16 @@ mod tests {
         let refused = |path: &str| open_regular(Path::new(path)).unwrap_err().kind();
         assert_eq!(refused("/dev/zero"), ErrorKind::InvalidInput);
         assert_eq!(refused("/"), ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn messages_name_no_rust_types() {
+        let said = "line 2: invalid type: integer `3`, expected struct CardText\n  |";
+        let plain = "line 2: invalid type: integer `3`, expected a table\n  |";
+        assert_eq!(super::without_type_names(said), plain);
+        let said = "expected struct variant Step::Fill, expected enum Easing with 1 element";
+        let plain = "expected a table, expected a name or a table with 1 element";
+        assert_eq!(super::without_type_names(said), plain);
+        assert_eq!(super::without_type_names("expected a string"), "expected a string");
     }
 }

@@ -36,6 +36,9 @@ pub struct TraceMeta {
     /// The inputs of the vision tower whose attention was kept, `vision.V.attention`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vision: Vec<VisionInput>,
+    /// The vocabulary's pieces of alternatives in `answer.topk_ids` that are no tokens of the sequence, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pieces: BTreeMap<u32, String>,
     /// Stored weights are attention × this (a power of two).
     pub attention_scale: f32,
     /// Wall-clock time of each step.
@@ -543,6 +546,12 @@ impl TraceMeta {
             || "has no picture".into(),
             |reason| format!("has no patches with a place in a picture ({reason})"),
         )
+    }
+
+    /// The vocabulary's piece of an id, if the trace holds it.
+    pub fn piece(&self, id: u32) -> Option<&str> {
+        let token = self.tokens.iter().find(|token| token.id == id);
+        token.map(|token| &token.text).or_else(|| self.pieces.get(&id)).map(String::as_str)
     }
 
     /// The prompt positions after the last patch, including separators; without views, after the last token of kind

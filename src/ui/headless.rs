@@ -18,7 +18,7 @@ use crate::gpu::Gpu;
 use crate::model::Address;
 use crate::settings::Settings;
 use crate::view::Theme;
-use egui::{Context, RawInput};
+use egui::{Context, Event, Key, RawInput};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -101,6 +101,7 @@ impl Headless {
     /// Runs the app for one frame.
     pub fn frame(&mut self, mut input: RawInput) -> Frame {
         input.max_texture_side = Some(self.texture_side);
+        input.events = with_joined_text(input.events);
         let (app, panes) = (&mut self.app, &mut self.panes);
         let output = self.ctx.run_ui(input, |ui| frame::pass(app, panes, ui));
         Frame::new(&self.ctx, output)
@@ -152,6 +153,35 @@ impl Headless {
     }
 }
 
+/// Joins the characters that were typed within one frame: a text field lays out its whole text for each event.
+fn with_joined_text(events: Vec<Event>) -> Vec<Event> {
+    let mut joined: Vec<Event> = Vec::with_capacity(events.len());
+    // Place of the last text that only keys of characters follow.
+    let mut open: Option<usize> = None;
+    for event in events {
+        match (&event, open.and_then(|at| joined.get_mut(at))) {
+            (Event::Text(more), Some(Event::Text(text))) => {
+                text.push_str(more);
+                continue;
+            }
+            (Event::Text(_), _) => open = Some(joined.len()),
+            (Event::Key { .. }, _) if is_of_character(&event) => {}
+            _ => open = None,
+        }
+        joined.push(event);
+    }
+    joined
+}
+
+/// Whether a key event changes no text field by itself: the character of the key is an event of its own.
+fn is_of_character(event: &Event) -> bool {
+    let Event::Key { key, pressed, modifiers, .. } = event else { return false };
+    let has_character = *key == Key::Space || key.symbol_or_name().chars().count() == 1;
+    let is_arrow = matches!(key, Key::ArrowLeft | Key::ArrowRight | Key::ArrowUp | Key::ArrowDown);
+    let is_plain = !modifiers.command && !modifiers.ctrl && !modifiers.alt;
+    !pressed || (has_character && !is_arrow && is_plain)
+}
+
 /// Starts what needs no device: the model, and the first question.
 pub fn prepare(ctx: &Context, options: &HeadlessOptions) -> Prepared {
     let HeadlessOptions { start, settings, sessions, remote, .. } = options;
@@ -196,4 +226,52 @@ pub fn new_app(
     }
     app.waiting = waiting;
     Ok(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::Modifiers;
+
+    fn key(key: Key, pressed: bool, modifiers: Modifiers) -> Event {
+        Event::Key { key, physical_key: None, pressed, repeat: false, modifiers }
+    }
+
+    fn typed(keys: &[(Key, &str)]) -> Vec<Event> {
+        let one = |&(name, text): &(Key, &str)| {
+            let text = (!text.is_empty()).then(|| Event::Text(text.into()));
+            let (down, up) = (Modifiers::NONE, Modifiers::NONE);
+            let text = text.into_iter();
+            std::iter::once(key(name, true, down)).chain(text).chain([key(name, false, up)])
+        };
+        keys.iter().flat_map(one).collect()
+    }
+
+    fn texts(events: Vec<Event>) -> Vec<String> {
+        let text = |event| match event {
+            Event::Text(text) => Some(text),
+            Event::Key {
+                key: Key::Backspace | Key::ArrowLeft | Key::Enter, pressed: true, ..
+            } => Some("|".into()),
+            _ => None,
+        };
+        with_joined_text(events).into_iter().filter_map(text).collect()
+    }
+
+    #[test]
+    fn characters_of_one_frame_are_one_text_between_keys_that_edit() {
+        let cat = [(Key::C, "c"), (Key::A, "a"), (Key::Space, " "), (Key::Period, ".")];
+        assert_eq!(texts(typed(&cat)), ["ca ."]);
+        for edits in [Key::Backspace, Key::ArrowLeft, Key::Enter] {
+            let keys = [(Key::C, "c"), (Key::A, "a"), (edits, ""), (Key::T, "t"), (Key::S, "s")];
+            assert_eq!(texts(typed(&keys)), ["ca", "|", "ts"], "{edits:?}");
+        }
+        // Ctrl+A between two characters selects the first one.
+        let mut events = typed(&cat[..1]);
+        events.push(key(Key::A, true, Modifiers::COMMAND));
+        events.extend(typed(&cat[1..2]));
+        assert_eq!(texts(events), ["c", "a"]);
+        let pasted = [Event::Text("a".into()), Event::Paste("b".into()), Event::Text("c".into())];
+        assert_eq!(texts(pasted.into()), ["a", "c"]);
+    }
 }

@@ -8,10 +8,14 @@ use super::chat::Chat;
 use super::intent::Intent;
 use super::model_feed::{Feed, Wake};
 use super::samples;
-use super::session::{Found, find};
+use super::session::{Found, find, find_or_wait};
 use crate::model::{Address, AskOptions, Picture, builtin};
 use crate::settings::Settings;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longest wait for the session of a window that was killed and has not ended yet.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// Content of the window at the start.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +53,11 @@ pub fn prepare(
     remote: Option<&(Address, PathBuf)>,
     wake: Wake,
 ) -> Prepared {
-    let (mut waiting, problems) = sessions.map(find).unwrap_or_default();
+    let look = |root: &Path| match start {
+        Start::BuiltIn => find_or_wait(root, LONGEST_WAIT),
+        Start::Files(_) | Start::Empty => find(root),
+    };
+    let (mut waiting, problems) = sessions.map(look).unwrap_or_default();
     // A session that ended a window while it was opened might do so again: it is only offered.
     let may_continue = matches!(start, Start::BuiltIn)
         && waiting.first().is_some_and(|last| !last.ended_while_opening());

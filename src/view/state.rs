@@ -481,8 +481,9 @@ impl ViewState {
         {
             return Err(ViewError::Newer { found, supported: STATE_VERSION });
         }
-        let mut state: Self =
-            toml::from_str(text).map_err(|error| ViewError::Parse { reason: error.to_string() })?;
+        let mut state: Self = toml::from_str(text).map_err(|error| ViewError::Parse {
+            reason: files::without_type_names(&error.to_string()),
+        })?;
         if !said.is_ok_and(|said| said.opacity.is_some()) {
             state.opacity = state.blend.default_opacity();
         }

@@ -157,6 +157,7 @@ fn a_batch_takes_sample_pictures() {
 fn the_window_takes_several_files_and_names_the_one_that_is_missing() {
     let fixture = Fixture::new();
     fixture.bad(&["a.png", "b.vlmtrace"], &["b.vlmtrace is neither a file nor a command"]);
+    fixture.bad(&["--adapter", "lava", "inspect", "x"], &["inspect is a command", "comes first"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use vlmscope::analysis::methods::Method;
 use vlmscope::trace::Trace;
 use vlmscope::ui::Start;
 use vlmscope::ui::intent::{Intent, TransportCommand};
+use vlmscope::ui::layout::Pane;
 use vlmscope::ui::notices::Notice;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::transport::PlayAxis;
@@ -345,4 +346,55 @@ fn an_answer_is_joined_to_the_blank_picture_that_was_opened_first() {
     until(&mut window, |app| app.docs.len() == 3);
     settle(&mut window);
     assert!(window.state().doc().unwrap().trace.has_blank_logprobs());
+}
+
+#[test]
+fn alternatives_of_a_captured_answer_have_their_text() {
+    let path =
+        format!("{}/tests/fixtures/traces2/dynamic_grid.vlmtrace", env!("CARGO_MANIFEST_DIR"));
+    let trace = Trace::open(Path::new(&path)).unwrap();
+    let (ids, ..) = trace.answer_topk();
+    let is_known = |id: u32| trace.meta().tokens.iter().any(|token| token.id == id);
+    let unknown: Vec<u32> = ids.iter().map(|&id| id as u32).filter(|&id| !is_known(id)).collect();
+    assert!(unknown.len() > 2, "{ids:?}");
+    // An older file has no text for them, and says so.
+    let mut window = window("dynamic_grid");
+    let said = csv_of_alternatives(&mut window);
+    assert!(said.contains("\"token ") && !said.contains("\"id "), "{said}");
+    let bytes = std::fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut meta: serde_json::Value =
+        serde_json::from_str(header["__metadata__"]["vlmtrace"].as_str().unwrap()).unwrap();
+    let pieces = unknown.iter().map(|id| (id.to_string(), format!("▁piece{id}").into()));
+    meta["pieces"] = serde_json::Value::Object(pieces.collect());
+    header["__metadata__"]["vlmtrace"] = meta.to_string().into();
+    let mut text = header.to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut file = (text.len() as u64).to_le_bytes().to_vec();
+    file.extend(text);
+    file.extend(&bytes[8 + length..]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pieces.vlmtrace");
+    std::fs::write(&path, file).unwrap();
+    let trace = Trace::open(&path).unwrap();
+    // They outlast another save.
+    let again = folder.path().join("again.vlmtrace");
+    trace.write(&again).unwrap();
+    let trace = Arc::new(Trace::open(&again).unwrap());
+    let mut window = open([1280.0, 720.0], 1.0, Start::Empty, Some(trace));
+    let said = csv_of_alternatives(&mut window);
+    assert!(!said.contains("\"token ") && said.contains("piece"), "{said}");
+}
+
+/// The alternatives of the first answer token, as they are copied.
+fn csv_of_alternatives(window: &mut Window) -> String {
+    let queries = vlmscope::view::Queries::answer(0);
+    window.state().intents.command(Command::SetQueries(queries));
+    act(window, UiCommand::ShowStage);
+    window.state().intents.send(Intent::ShowPanel(Pane::Numbers));
+    settle(window);
+    window.get_by_label("Alternatives");
+    window.get_all_by_label("Copy CSV").last().unwrap().click_accesskit();
+    crate::support::copied(window)
 }

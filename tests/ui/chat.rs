@@ -9,11 +9,12 @@ use vlmscope::model::{
 };
 use vlmscope::ui::Start;
 use vlmscope::ui::commands::tasks;
+use vlmscope::ui::document::Document;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::model_feed::Feed;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::task_result::TaskResult;
-use vlmscope::view::ViewKind;
+use vlmscope::view::{ViewKind, ViewState};
 
 /// The window as it starts for the first time, with its question answered.
 fn first_start() -> Window {
@@ -240,10 +241,14 @@ fn a_follow_up_keeps_the_conversation() {
 
 #[test]
 fn no_model_continues_the_conversation_of_another() {
-    let mut window = crate::support::window();
-    let bundle = vlmscope::model::builtin::bundle_folder().unwrap();
-    window.state_mut().chat.use_bundle(bundle).unwrap();
-    window.state_mut().chat.follow_up = true;
+    let mut window = first_start();
+    let picture = window.state().chat.picture.clone();
+    let other = Document::new(crate::support::trace(), &ViewState::default());
+    let app = window.state_mut();
+    app.add_document(other);
+    app.chat.set_picture(picture);
+    app.chat.use_bundle(vlmscope::model::builtin::bundle_folder().unwrap()).unwrap();
+    app.chat.follow_up = true;
     // The model is not loaded yet, and then it is.
     for _ in 0..2 {
         window.state_mut().chat.error = None;
@@ -252,12 +257,12 @@ fn no_model_continues_the_conversation_of_another() {
         let app = window.state();
         let told = app.chat.error.as_ref().unwrap();
         assert!(told.contains("The conversation is one with") && told.contains("Ctrl+M"), "{told}");
-        assert!(app.chat.asking.is_none() && app.docs.len() == 1);
+        assert!(app.chat.asking.is_none() && app.docs.len() == 2);
         assert!(app.chat.model.is_some());
     }
     window.state_mut().chat.follow_up = false;
     window.state().intents.send(Intent::Ask("Is it red?".into()));
-    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    until(&mut window, |app| app.docs.len() == 3 && app.chat.asking.is_none());
     assert!(!window.state().turns.contains_key(&window.state().doc().unwrap().id));
 }
 

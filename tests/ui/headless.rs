@@ -226,3 +226,31 @@ fn layout_size_of_type_and_bookmarks_outlive_a_session() {
     assert!((app.settings.font_scale - 1.1).abs() < 1e-3);
     assert_eq!(app.settings.bookmarks.len(), 1);
 }
+
+#[test]
+fn characters_that_arrive_in_one_frame_are_laid_out_together() {
+    let mut screen = Screen::open(crate::support::gpu(), None);
+    screen.settle();
+    screen.host.app.chat.focus_question = true;
+    screen.settle();
+    let galleys = |screen: &Screen| screen.host.ctx.fonts(|fonts| fonts.num_galleys_in_cache());
+    let before = galleys(&screen);
+    let key = |pressed| Event::Key {
+        key: Key::A,
+        physical_key: None,
+        pressed,
+        repeat: false,
+        modifiers: Modifiers::NONE,
+    };
+    let typed = (0..2_000).flat_map(|_| [key(true), Event::Text("a".into()), key(false)]);
+    screen.frame(typed.collect());
+    let made = galleys(&screen) - before.min(galleys(&screen));
+    eprintln!("{made} more galleys for 2,000 characters");
+    assert!(made < 100, "{made} texts were laid out");
+    screen.settle();
+    assert_eq!(screen.host.app.chat.question, "a".repeat(2_000));
+    screen.frame(vec![Event::Paste("b".repeat(200_000))]);
+    screen.settle();
+    let most = vlmscope::model::MAX_QUESTION_CHARACTERS;
+    assert_eq!(screen.host.app.chat.question.chars().count(), most);
+}

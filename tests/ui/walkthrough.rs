@@ -681,3 +681,20 @@ fn a_lost_device_costs_nothing_of_the_walkthrough() {
     assert_eq!(walkthrough(&window), before);
     assert!(editor(&window).read_preview().is_ok());
 }
+
+#[test]
+fn the_undo_key_brings_back_an_answer_that_was_closed_during_the_preview() {
+    let mut window = window();
+    window.state().intents.act(UiCommand::EditWalkthrough);
+    settle(&mut window);
+    window.state_mut().editor.as_mut().unwrap().is_previewing = true;
+    settle(&mut window);
+    let id = window.state().doc().unwrap().id;
+    window.state().intents.send(Intent::Close(id));
+    settle(&mut window);
+    assert!(window.state().docs.is_empty());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(window.state().docs.len(), 1);
+    assert!(window.state().editor.is_some());
+}

@@ -66,10 +66,12 @@ def build_trace(
         unplaced=layout.unplaced,
         vision=vision[0],
     )
+    answer = run.answer_tensors(ids)
+    meta.pieces = other_pieces(answer["answer.topk_ids"], tokens, pieces)
     keep = rows < meta.positions
     parts = [part for part, kept in zip(parts, keep, strict=True) if kept]
     pages = Pages(parts, len(model.attention_layers), model.heads, meta.positions)
-    named = {"attention.rows": rows[keep], "attention.weights": pages, **run.answer_tensors(ids), **vision[1]}
+    named = {"attention.rows": rows[keep], "attention.weights": pages, **answer, **vision[1]}
     named |= deferred_stats(meta, pages)
     if run.wanted.head_mean:
         named["attention.head_mean"] = run.mean.finish(meta.positions)
@@ -77,6 +79,12 @@ def build_trace(
         named["attention.last_layer"] = run.last.finish(meta.positions)
     add_pictures(named, meta, layout)
     return Trace(meta, named)
+
+
+def other_pieces(alternatives: np.ndarray, tokens: list[Token], pieces: Pieces) -> dict[int, str]:
+    """The pieces of alternatives [G, K] that are no tokens of the sequence, by id."""
+    known = {token.id for token in tokens}
+    return {token: pieces.piece(token) for token in np.unique(alternatives).tolist() if token not in known}
 
 
 def label_tokens(layout: Layout, ids: list[int], pieces: Pieces, answers: np.ndarray, turns: np.ndarray) -> list[Token]:

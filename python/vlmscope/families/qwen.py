@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..trace.schema import Frame
@@ -102,6 +104,8 @@ def add_videos(layout: Layout, places: np.ndarray, pictures: int, merge: int) ->
         if pixels is not None:
             seen = unpatchified(pixels[start : start + count], (pairs, high, wide), processor)
         patch = processor.patch_size
+        if pairs:
+            layout.separators.update(first_time_stamp(request, int(places[key])))
         for pair in range(pairs):
             picture = pictures
             layout.frame_pictures[picture] = (video, pair * processor.temporal_patch_size)
@@ -113,6 +117,23 @@ def add_videos(layout: Layout, places: np.ndarray, pictures: int, merge: int) ->
             key += high * wide // merge**2
             pictures += 1
         start += count
+
+
+def first_time_stamp(request: Request, first: int) -> range:
+    """Positions of the time stamp before the frame whose first patch is at `first`; empty if there is none.
+
+    It ends before the control token that begins the frame, and begins after another control token. The stamps of later
+    frames lie between patches.
+    """
+    tokenizer = request.processor.tokenizer
+    special = set(tokenizer.all_special_ids) | {
+        token for token, added in getattr(tokenizer, "added_tokens_decoder", {}).items() if added.special
+    }
+    end = begin = first - 1
+    while begin > 0 and int(request.ids[begin - 1]) not in special:
+        begin -= 1
+    text = tokenizer.decode(request.ids[begin:end].tolist()) if 0 < begin < end else ""
+    return range(begin, end) if re.fullmatch(r"\s*<\d+(\.\d+)? seconds>\s*", text) else range(0)
 
 
 def frame_size(request: Request, video: int) -> tuple[int, int] | None:

@@ -51,6 +51,9 @@ def _value_problem(meta: Meta) -> str | None:
     for name in ("sampling", "timings", "provenance"):
         if not isinstance(getattr(meta, name), dict):
             return f"{name} is {getattr(meta, name)!r}, not an object"
+    for token, text in meta.pieces.items():
+        if not _is_whole(token, U32) or not isinstance(text, str):
+            return f"pieces has {text!r} for the id {token!r}"
     for name, most in (("seed", U64), ("max_new_tokens", U32)):
         if name in meta.sampling and not _is_whole(meta.sampling[name], most):
             return f"sampling.{name} is {meta.sampling[name]!r}, not an integer from 0 to {most}"

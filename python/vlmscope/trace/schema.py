@@ -17,7 +17,7 @@ IMAGE_ATTENTION = ("causal", "bidirectional")
 WITHOUT_ATTENTION = ("linear", "conv")
 KNOWN_FIELDS = frozenset(
     "format_version model question answer sampling tokens prompt_len virtual_len spans preprocess attention_scale timings "
-    "provenance unplaced vision".split()
+    "provenance unplaced vision pieces".split()
 )
 #: A larger number is damage; a list of so many layers would not fit into memory.
 MOST_LAYERS = 100_000
@@ -178,6 +178,8 @@ class Meta:
     unplaced: str | None = None
     #: what the tensors vision.V.attention are about: canvas, rect, rows, columns, class_tokens, layers each
     vision: list[dict] = field(default_factory=list)
+    #: Pieces of alternatives in answer.topk_ids that are no tokens of the sequence, by id.
+    pieces: dict[int, str] = field(default_factory=dict)
     format_version: str = "2.0"
     #: Fields of the file that this version does not know; they are written back.
     extra: dict = field(default_factory=dict)
@@ -238,7 +240,13 @@ def to_json(meta: Meta) -> dict:
         out["unplaced"] = meta.unplaced
     if meta.vision:
         out["vision"] = meta.vision
+    out |= pieces_to_json(meta)
     return {**meta.extra, **out}
+
+
+def pieces_to_json(meta: Meta) -> dict:
+    """The field `pieces`, where there are any: keys of JSON objects are strings."""
+    return {"pieces": {str(token): text for token, text in meta.pieces.items()}} if meta.pieces else {}
 
 
 def _view_to_json(view: View) -> dict:
@@ -294,6 +302,7 @@ def common_fields(data: dict) -> dict:
         "sampling": data.get("sampling", {}),
         "timings": data.get("timings", {}),
         "provenance": data.get("provenance", {}),
+        "pieces": {int(token): text for token, text in data.get("pieces", {}).items()},
         "extra": {name: value for name, value in data.items() if name not in KNOWN_FIELDS},
     }
 

@@ -14,6 +14,7 @@ from .schema import (
     View,
     affine_from_json,
     common_fields,
+    pieces_to_json,
     read_model,
     rect_from_json,
 )
@@ -81,6 +82,7 @@ def to_json_v1(meta: Meta) -> dict:
     return {
         **meta.extra,
         **({"vision": meta.vision} if meta.vision else {}),
+        **pieces_to_json(meta),
         "format_version": "1.0",
         "model": model,
         "question": meta.question,

@@ -50,6 +50,10 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
 /// that changes the view shows the view first.
 pub fn takes(app: &mut App, command: UiCommand) -> bool {
     let now = app.now();
+    // A message says that the key brings back what was closed.
+    if command == UiCommand::Undo && app.closed_last {
+        return false;
+    }
     let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
         return false;
     };

@@ -1,6 +1,7 @@
 //! The chat: picture, question, growing answer, earlier answers, model.
 
 use crate::analysis::verdict::Evidence;
+use crate::model::MAX_QUESTION_CHARACTERS;
 use crate::model::builtin::is_builtin;
 use crate::trace::PreprocessMode;
 use crate::ui::badges::{Badge, badges};
@@ -129,10 +130,19 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
         .hint_text(hint)
         .desired_rows(2)
         .desired_width(f32::INFINITY)
-        .margin(vec2(8.0, 6.0));
-    // A pasted text of many lines scrolls within its field.
+        .char_limit(MAX_QUESTION_CHARACTERS)
+        .frame(egui::Frame::new().inner_margin(egui::Margin::symmetric(8, 6)));
+    // A pasted text of many lines scrolls within its field, and the frame stays.
     let field = egui::ScrollArea::vertical().id_salt("question").max_height(FIELD);
-    let response = field.show(ui, |ui| ui.add(edit)).inner.accessible_name("Question");
+    let frame = ui.painter().add(egui::Shape::Noop);
+    let field = field.show(ui, |ui| ui.add(edit));
+    let response = field.inner.accessible_name("Question");
+    let look = ui.style().interact(&response);
+    let stroke = if focused { ui.visuals().selection.stroke } else { look.bg_stroke };
+    let (rounding, fill) = (look.corner_radius, ui.visuals().text_edit_bg_color());
+    let inside = egui::StrokeKind::Inside;
+    let shape = egui::epaint::RectShape::new(field.inner_rect, rounding, fill, stroke, inside);
+    ui.painter().set(frame, shape);
     if cx.chat.focus_question {
         response.request_focus();
         cx.intents.send(Intent::Chat(ChatCommand::QuestionFocused));

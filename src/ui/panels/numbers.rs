@@ -213,7 +213,7 @@ fn alternatives_csv(cx: &PaneContext<'_>, trace: &Trace, ids: &[i32], logprobs: 
     text
 }
 
-/// The text of a vocabulary id: from the model where it is at hand, else from the trace's tokens.
+/// The text of a vocabulary id: from the model where it is at hand, else from the trace.
 fn piece(cx: &PaneContext<'_>, trace: &Trace, id: u32) -> String {
     let meta = trace.meta();
     let bundle =
@@ -221,6 +221,5 @@ fn piece(cx: &PaneContext<'_>, trace: &Trace, id: u32) -> String {
     if let Some(bundle) = bundle {
         return token_text(&bundle.tokenizer().piece(id));
     }
-    let known = meta.tokens.iter().find(|token| token.id == id);
-    known.map_or_else(|| format!("id {id}"), |token| token_text(&token.text))
+    meta.piece(id).map_or_else(|| format!("token {id}"), token_text)
 }

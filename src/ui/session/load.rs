@@ -22,7 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Interval between two looks for the session of a window that is ending.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A session of a window that has ended, locked by this one.
 #[derive(Debug)]
@@ -34,9 +37,30 @@ pub struct Found {
     was_opening: bool,
 }
 
+/// As [`find`]. If there is none, but a window that was killed has not ended yet, its session is waited for: at most
+/// `limit`.
+pub fn find_or_wait(root: &Path, limit: Duration) -> (Vec<Found>, Vec<String>) {
+    let begin = Instant::now();
+    loop {
+        let (found, problems, is_ending) = look(root);
+        let is_over = !found.is_empty() || !problems.is_empty() || !is_ending;
+        if is_over || begin.elapsed() >= limit {
+            return (found, problems);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 /// The sessions in `root` of windows that have ended, the latest first; and messages about those that cannot be read,
 /// which are renamed and never found again.
 pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
+    let (found, problems, _) = look(root);
+    (found, problems)
+}
+
+/// As [`find`], and whether a window that was killed holds one more.
+fn look(root: &Path) -> (Vec<Found>, Vec<String>, bool) {
+    let mut is_ending = false;
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     let entries = root.read_dir().into_iter().flatten().flatten();
     let is_session = |entry: &DirEntry| {
@@ -46,7 +70,10 @@ pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
         let lock = match FileLock::acquire(&folder) {
             Ok(lock) => lock,
             // Another window shows it.
-            Err(LockError::Held { .. }) => continue,
+            Err(held @ LockError::Held { .. }) => {
+                is_ending |= held.is_of_ending_process();
+                continue;
+            }
             Err(LockError::Io(error)) => {
                 problems.push(format!("A session cannot be read: {}: {error}.", folder.display()));
                 continue;
@@ -70,7 +97,7 @@ pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
         }
     }
     found.sort_by_key(|(saved, _)| std::cmp::Reverse(*saved));
-    (found.into_iter().map(|(_, found)| found).collect(), problems)
+    (found.into_iter().map(|(_, found)| found).collect(), problems, is_ending)
 }
 
 /// Renames a session that cannot be read; its traces can still be opened one by one.

@@ -86,7 +86,8 @@ impl Source<'_> {
 
     fn toml(&self, error: &toml::de::Error) -> WalkthroughError {
         let byte = error.span().map_or(0, |span| span.start);
-        self.at(byte, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
+        let message = files::without_type_names(error.message());
+        self.at(byte, message.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// A valid number of seconds.
@@ -185,9 +186,10 @@ impl Walkthrough {
             if let Some(own) = own {
                 merge_into(&mut merged, &view_table(own));
             }
-            let mut state: ViewState = Value::Table(merged)
-                .try_into()
-                .map_err(|error: toml::de::Error| source.at(at, error.message()))?;
+            let mut state: ViewState =
+                Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
+                    source.at(at, files::without_type_names(error.message()))
+                })?;
             let step = spanned.into_inner();
             source.readable(&step.caption, "a caption", at)?;
             let trace = step.trace.or(state.trace).or_else(|| file.trace.clone());
