@@ -39,7 +39,7 @@ mod window;
 use crate::terminal;
 use crate::ui::error_text::error_text;
 use crate::{crash, logging};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use common::{UsageError, end_if_interrupted, listen_for_signals};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -118,7 +118,7 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
-        None => window::run(&cli.window),
+        None => window::run(&cli.window, |name| Cli::command().find_subcommand(name).is_some()),
         Some(Command::Ask(args)) => ask::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::Edit(args)) => edit::run(args),

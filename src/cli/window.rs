@@ -6,7 +6,6 @@ use crate::model::Address;
 use crate::settings::Settings;
 use crate::terminal;
 use crate::ui::{self, HeadlessOptions, Start};
-use clap::CommandFactory as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -35,14 +34,13 @@ pub(crate) struct Args {
     timings: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+/// `is_command` says whether a word is the name of a command.
+pub(crate) fn run(args: &Args, is_command: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     if let Some(file) = args.files.iter().find(|file| !file.exists()) {
-        let command = super::Cli::command();
-        if let Some(command) = file.to_str().and_then(|name| command.find_subcommand(name)) {
+        if let Some(name) = file.to_str().filter(|name| is_command(name)) {
             return Err(usage(format!(
-                "{0} is a command, and a command comes first: options and files of the window cannot precede it. Write \
-                 `vlmscope {0} …`; `vlmscope {0} --help` lists its options",
-                command.get_name()
+                "{name} is a command, and a command comes first: options and files of the window cannot precede it. \
+                 Write `vlmscope {name} …`; `vlmscope {name} --help` lists its options"
             )));
         }
         return Err(usage(format!(

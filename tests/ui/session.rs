@@ -15,7 +15,7 @@ use vlmscope::trace::{Rect, Trace};
 use vlmscope::ui::document::Document;
 use vlmscope::ui::intent::{BookmarkCommand, Intent};
 use vlmscope::ui::score::{Line, Scores};
-use vlmscope::ui::session::{RECORD_FILE, Record, find, is_opening, mark_opening};
+use vlmscope::ui::session::{RECORD_FILE, Record, find, find_or_wait, is_opening, mark_opening};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::what_if::session::Session;
 use vlmscope::ui::what_if::{Comparison, HeadEffects};
@@ -584,4 +584,43 @@ fn a_deleted_bookmark_comes_back_and_shows_its_own_answer_only() {
     settle(&mut other);
     assert_eq!(*other.state().doc().unwrap().state(), view);
     assert!(other.state().notices[0].text.contains("was closed and is in no file"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_session_of_a_window_that_is_ending_is_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    let session = root.path().join("session-1-1-0");
+    std::fs::create_dir(&session).unwrap();
+    let path = root.path().join(".vlmscope-session-1-1-0.lock");
+    let hold = |pid: u32| {
+        std::fs::write(&path, format!("{{\"pid\":{pid},\"host\":\"h\"}}\n")).unwrap();
+        let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        file.lock().unwrap();
+        file
+    };
+    let held = hold(std::process::id());
+    // The window of a process that lives is not waited for; the wait would be longer than any test.
+    find_or_wait(root.path(), Duration::MAX);
+    assert!(session.exists());
+    drop(held);
+    let mut child = Process::new("true").spawn().unwrap();
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let begin = Instant::now();
+    while !state().contains(") Z ") {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{}", state());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let held = hold(child.id());
+    find_or_wait(root.path(), Duration::ZERO);
+    assert!(session.exists(), "not longer than the limit");
+    let release = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(held);
+    });
+    // It holds nothing, so it is removed as soon as it is free.
+    find_or_wait(root.path(), Duration::from_secs(60));
+    assert!(!session.exists());
+    release.join().unwrap();
+    child.wait().unwrap();
 }
