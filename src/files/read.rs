@@ -139,10 +139,10 @@ mod tests {
     fn messages_name_no_rust_types() {
         let said = "line 2: invalid type: integer `3`, expected struct CardText\n  |";
         let plain = "line 2: invalid type: integer `3`, expected a table\n  |";
-        assert_eq!(super::without_type_names(said), plain);
+        assert_eq!(without_type_names(said), plain);
         let said = "expected struct variant Step::Fill, expected enum Easing with 1 element";
         let plain = "expected a table, expected a name or a table with 1 element";
-        assert_eq!(super::without_type_names(said), plain);
-        assert_eq!(super::without_type_names("expected a string"), "expected a string");
+        assert_eq!(without_type_names(said), plain);
+        assert_eq!(without_type_names("expected a string"), "expected a string");
     }
 }

@@ -309,8 +309,7 @@ fn another_answer_is_scored_below_the_models_own() {
     assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
     let scored = app.doc().unwrap();
     assert!(scored.meta().sampling.forced);
-    let logprob =
-        |doc: &vlmscope::ui::document::Document| vlmscope::ui::chat::answer_logprob(&doc.trace);
+    let logprob = |doc: &Document| vlmscope::ui::chat::answer_logprob(&doc.trace);
     assert!(logprob(scored) < logprob(&own), "{} < {}", logprob(scored), logprob(&own));
 }
 
@@ -384,4 +383,20 @@ fn an_answer_that_is_no_plain_answer_of_the_open_model_says_so() {
     let all = [Badge::Edited, Badge::Ablated, Badge::FollowUp, Badge::OtherModel];
     assert_eq!(badges(&meta, true, Some(&open)), all);
     assert!(!badges(&meta, true, None).contains(&Badge::OtherModel), "no model is open yet");
+}
+
+#[test]
+fn the_frame_of_a_long_question_stays_when_it_scrolls() {
+    let mut window = first_start();
+    let whole = window.get_by_label("Question").rect();
+    window.state_mut().chat.question = "What is on the left, and what is above it?\n".repeat(20);
+    window.state_mut().chat.focus_question = true;
+    settle(&mut window);
+    crate::support::shoot(&mut window, "long question");
+    // In the margin left of the text, the border differs from what it encloses.
+    let image = crate::support::rendered(&mut window);
+    let pixel = |y: f32| *image.get_pixel((whole.left() + 6.0) as u32, y as u32);
+    let inside = pixel(whole.top() + 12.0);
+    assert_ne!(pixel(whole.top()), inside, "the upper border is there");
+    assert_eq!(pixel(whole.top() + 6.0), inside);
 }

@@ -141,7 +141,8 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
     let stroke = if focused { ui.visuals().selection.stroke } else { look.bg_stroke };
     let (rounding, fill) = (look.corner_radius, ui.visuals().text_edit_bg_color());
     let inside = egui::StrokeKind::Inside;
-    let shape = egui::epaint::RectShape::new(field.inner_rect, rounding, fill, stroke, inside);
+    let seen = field.inner_rect.intersect(response.rect);
+    let shape = egui::epaint::RectShape::new(seen, rounding, fill, stroke, inside);
     ui.painter().set(frame, shape);
     if cx.chat.focus_question {
         response.request_focus();
