@@ -169,7 +169,7 @@ impl Bench {
         let change = Rerun { answer: Some(answer), interventions, ..Rerun::default() };
         let mut spent = 0.0;
         for _ in 0..FORWARDS {
-            engine.forget(&CancelToken::new()).unwrap();
+            engine.forget(&CancelToken::new())?;
             spent += seconds(|| Ok(engine.again(trace, &change, cancel, &mut |_| {})?))?;
         }
         Ok(spent / FORWARDS as f64)

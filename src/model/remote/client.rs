@@ -239,7 +239,7 @@ impl RemoteEngine {
             most_tokens: most_tokens.min(text.max_positions + 1),
             rows: options.rows,
             vision_attention: options.vision_attention,
-            topk: options.topk as usize,
+            topk: options.topk,
             vocab: text.vocab,
         }
     }

@@ -30,6 +30,9 @@ struct State {
     failure: Option<String>,
 }
 
+/// Places of numbers in a file that have not been checked.
+type Unchecked = Vec<(Dtype, Range<u64>)>;
+
 /// The file of a trace there.
 #[derive(Debug)]
 pub struct RemoteFile {
@@ -40,7 +43,7 @@ pub struct RemoteFile {
     /// Cancelled when nobody has the file any more: a server that does not answer would hold up the thread for ever.
     is_dropped: CancelToken,
     /// The places of numbers that have not been checked, and the scale of weights.
-    numbers: OnceLock<(Vec<(Dtype, Range<u64>)>, f32)>,
+    numbers: OnceLock<(Unchecked, f32)>,
 }
 
 impl Drop for RemoteFile {
