@@ -489,7 +489,8 @@ fn rows_for_the_stage_are_checked_when_they_come() {
     assert!(found.page(row) == expected.page(row));
     let maps = expected.shape().layers * expected.shape().heads;
     let stats_bytes = maps * 5 * 4;
-    let refused = |name: &str, word: &str, change: &dyn Fn(&mut (Value, Vec<u8>))| {
+    type Change<'a> = dyn Fn(&mut (Value, Vec<u8>)) + 'a;
+    let refused = |name: &str, word: &str, change: &Change<'_>| {
         let error = asked(stage(), &|_| {}, &|answer| change(answer.event("token")));
         let error = error.err().unwrap_or_else(|| panic!("{name} is accepted"));
         assert!(error.contains("does not fit") && error.contains(word), "{name}: {error}");
