@@ -1,42 +1,14 @@
-//! Building blocks of passes: pipelines that are built once a mode, quads with their instances, and kernels.
+//! Building blocks of passes: quads with their instances, and kernels.
 
 use super::context::{CachedBuffer, Context, group, layout, parameters, storage, window};
 use super::shader::Source;
 use super::shared_pipelines::PipelineKey;
 use super::{Gpu, GpuError};
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
 use std::ops::Range;
 
 /// A corner rectangle: x0, y0, x1, y1.
 pub type Corners = [f32; 4];
-
-/// Pipelines of one pass; each is built when its mode is first asked for.
-#[derive(Debug)]
-pub(super) struct PipelineCache<Mode, Pipeline = wgpu::RenderPipeline> {
-    built: HashMap<Mode, Pipeline>,
-}
-
-impl<Mode: Copy + Eq + Hash, Pipeline: Clone> PipelineCache<Mode, Pipeline> {
-    pub fn new() -> Self {
-        Self { built: HashMap::new() }
-    }
-
-    /// The pipeline of a mode, which `build` builds on first use.
-    pub fn get(
-        &mut self,
-        mode: Mode,
-        build: impl FnOnce() -> Result<Pipeline, GpuError>,
-    ) -> Result<Pipeline, GpuError> {
-        if let Some(built) = self.built.get(&mode) {
-            return Ok(built.clone());
-        }
-        let built = build()?;
-        self.built.insert(mode, built.clone());
-        Ok(built)
-    }
-}
 
 /// Groups from number 1 on, each with its dynamic offset if it has one.
 pub(super) type Groups = Vec<(wgpu::BindGroup, Option<u32>)>;
@@ -73,7 +45,6 @@ pub(super) struct Quads<Mode = ()> {
     layouts: Vec<wgpu::BindGroupLayout>,
     constants: fn(Mode) -> Constants,
     instances: CachedBuffer,
-    pipelines: PipelineCache<(wgpu::TextureFormat, Mode)>,
 }
 
 impl<Mode> fmt::Debug for Quads<Mode> {
@@ -89,7 +60,7 @@ impl Quads {
     }
 }
 
-impl<Mode: Copy + Eq + Hash> Quads<Mode> {
+impl<Mode: Copy> Quads<Mode> {
     /// `layouts` are those of the groups from number 1 on; group 0 holds the frame's globals.
     pub fn new(
         shape: QuadShape,
@@ -100,7 +71,6 @@ impl<Mode: Copy + Eq + Hash> Quads<Mode> {
             instances: CachedBuffer::new(shape.source.name, wgpu::BufferUsages::VERTEX),
             layouts: layouts.iter().copied().cloned().collect(),
             constants,
-            pipelines: PipelineCache::new(),
             shape,
         }
     }
@@ -121,9 +91,7 @@ impl<Mode: Copy + Eq + Hash> Quads<Mode> {
     ) -> Result<Draw, GpuError> {
         let (shape, layouts) = (&self.shape, &self.layouts);
         let constants = self.constants;
-        let pipeline = self
-            .pipelines
-            .get((format, mode), || drawing(context, shape, layouts, &constants(mode), format))?;
+        let pipeline = drawing(context, shape, layouts, &constants(mode), format)?;
         let instances = self.instances.get().cloned();
         Ok(Draw { name: shape.source.name, pipeline, groups, instances, range, on_stage: true })
     }
@@ -215,7 +183,7 @@ pub(super) enum Access {
     Write,
 }
 
-/// A compute pass: the layout of its group (number 1) and its pipelines, one for each mode, each built on first use.
+/// A compute pass: the layout of its group (number 1), and the entry points of its modes.
 #[derive(Debug)]
 pub(super) struct Kernels<Mode = ()> {
     source: Source,
@@ -224,7 +192,6 @@ pub(super) struct Kernels<Mode = ()> {
     parameter_bytes: u64,
     /// Entry point and constants of a mode.
     entry: fn(Mode) -> (&'static str, Constants),
-    pipelines: PipelineCache<Mode, wgpu::ComputePipeline>,
 }
 
 impl Kernels {
@@ -238,7 +205,7 @@ impl Kernels {
     }
 }
 
-impl<Mode: Copy + Eq + Hash> Kernels<Mode> {
+impl<Mode> Kernels<Mode> {
     /// `Params` at a dynamic offset are binding 0, `buffers` the following ones.
     pub fn new<Params>(
         context: &Context,
@@ -258,17 +225,15 @@ impl<Mode: Copy + Eq + Hash> Kernels<Mode> {
         let layout =
             context.gpu.scoped(source.name, |device| layout(device, source.name, &bindings))?;
         let parameter_bytes = size_of::<Params>() as u64;
-        Ok(Self { source, layout, parameter_bytes, entry, pipelines: PipelineCache::new() })
+        Ok(Self { source, layout, parameter_bytes, entry })
     }
 
     /// The pipeline of a mode; built on first use.
-    pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::ComputePipeline, GpuError> {
+    pub fn pipeline(&self, gpu: &Gpu, mode: Mode) -> Result<wgpu::ComputePipeline, GpuError> {
         let (source, layout) = (self.source, &self.layout);
         let (entry, constants) = (self.entry)(mode);
-        self.pipelines.get(mode, || {
-            let key = PipelineKey::new(source.name, entry, None, &constants);
-            gpu.pipelines.compute(key, || build_compute(gpu, source, entry, layout, &constants))
-        })
+        let key = PipelineKey::new(source.name, entry, None, &constants);
+        gpu.pipelines.compute(key, || build_compute(gpu, source, entry, layout, &constants))
     }
 
     /// The group of the parameters' ring and these buffers.

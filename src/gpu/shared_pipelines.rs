@@ -29,16 +29,58 @@ impl PipelineKey {
     }
 }
 
-/// All pipelines of a device. Renderers share them: a window has several, and compiling every pass again for each costs
-/// a software adapter tens of megabytes and tenths of a second.
+/// Pipelines that a device keeps. A frame needs about twenty; there are hundreds of combinations of modes and formats,
+/// and each takes about a megabyte on a software adapter.
+const MOST_PIPELINES: usize = 64;
+
+/// Pipelines by their key, with the time of their last use.
+#[derive(Debug)]
+struct Kept<Pipeline> {
+    built: HashMap<PipelineKey, (Pipeline, u64)>,
+    uses: u64,
+}
+
+impl<Pipeline> Default for Kept<Pipeline> {
+    fn default() -> Self {
+        Self { built: HashMap::new(), uses: 0 }
+    }
+}
+
+impl<Pipeline: Clone> Kept<Pipeline> {
+    fn get(&mut self, key: &PipelineKey) -> Option<Pipeline> {
+        self.uses += 1;
+        let (found, last_used) = self.built.get_mut(key)?;
+        *last_used = self.uses;
+        Some(found.clone())
+    }
+
+    /// Keeps a pipeline in place of the one that was not used for the longest time. One that another thread built
+    /// meanwhile stays.
+    fn insert(&mut self, key: PipelineKey, new: Pipeline) -> Pipeline {
+        if let Some(found) = self.get(&key) {
+            return found;
+        }
+        if self.built.len() >= MOST_PIPELINES {
+            let oldest = self.built.iter().min_by_key(|(_, (_, last_used))| *last_used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.built.remove(&oldest);
+            }
+        }
+        self.built.insert(key, (new.clone(), self.uses));
+        new
+    }
+}
+
+/// The pipelines of a device that were used last. Renderers share them: a window has several, and compiling every pass
+/// again for each costs a software adapter tens of megabytes and tenths of a second.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    drawing: Mutex<HashMap<PipelineKey, wgpu::RenderPipeline>>,
-    compute: Mutex<HashMap<PipelineKey, wgpu::ComputePipeline>>,
+    drawing: Mutex<Kept<wgpu::RenderPipeline>>,
+    compute: Mutex<Kept<wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    /// The drawing pipeline of `key`, which `build` builds on first use.
+    /// The drawing pipeline of `key`, which `build` builds if it is not kept.
     pub fn drawing(
         &self,
         key: PipelineKey,
@@ -47,7 +89,7 @@ impl Pipelines {
         shared(&self.drawing, key, build)
     }
 
-    /// The compute pipeline of `key`, which `build` builds on first use.
+    /// The compute pipeline of `key`, which `build` builds if it is not kept.
     pub fn compute(
         &self,
         key: PipelineKey,
@@ -59,23 +101,44 @@ impl Pipelines {
     /// Number of pipelines.
     #[cfg(feature = "testing")]
     pub fn len(&self) -> usize {
-        lock(&self.drawing).len() + lock(&self.compute).len()
+        lock(&self.drawing).built.len() + lock(&self.compute).built.len()
     }
 }
 
-/// The map is not locked while a pipeline is built; if two threads build the same one, the first stays.
+/// Nothing is locked while a pipeline is built.
 fn shared<Pipeline: Clone>(
-    built: &Mutex<HashMap<PipelineKey, Pipeline>>,
+    kept: &Mutex<Kept<Pipeline>>,
     key: PipelineKey,
     build: impl FnOnce() -> Result<Pipeline, GpuError>,
 ) -> Result<Pipeline, GpuError> {
-    if let Some(found) = lock(built).get(&key) {
-        return Ok(found.clone());
+    if let Some(found) = lock(kept).get(&key) {
+        return Ok(found);
     }
     let new = build()?;
-    Ok(lock(built).entry(key).or_insert(new).clone())
+    Ok(lock(kept).insert(key, new))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pipelines_that_were_used_last_are_kept() {
+        let mut kept = Kept::default();
+        let key = |mode: usize| PipelineKey::new("test", "fs", None, &[("mode", mode as f64)]);
+        for mode in 0..10 * MOST_PIPELINES {
+            assert_eq!(kept.get(&key(mode)), None);
+            assert_eq!(kept.insert(key(mode), mode), mode);
+            // Used at every frame.
+            assert_eq!(kept.get(&key(0)), Some(0));
+        }
+        assert_eq!(kept.built.len(), MOST_PIPELINES);
+        assert_eq!(kept.get(&key(10 * MOST_PIPELINES - 1)), Some(10 * MOST_PIPELINES - 1));
+        assert_eq!(kept.get(&key(1)), None);
+        assert_eq!(kept.insert(key(0), 7), 0, "the one that another thread built stays");
+    }
 }

@@ -10,8 +10,10 @@ use crate::model::{Picture, Turn};
 use crate::settings::Bookmark;
 use std::collections::HashMap;
 
-/// Number of closings that can be undone; each may hold a trace in memory.
-pub const MOST_CLOSED: usize = 20;
+/// Number of closings that can be undone.
+const MOST_CLOSED: usize = 20;
+/// Bytes of attention that closed answers keep in memory; the last closing can be undone whatever it holds.
+const MOST_CLOSED_BYTES: usize = 64 << 20;
 
 /// Something that was closed.
 pub enum Closed {
@@ -21,6 +23,34 @@ pub enum Closed {
     Bookmark(usize, Box<Bookmark>),
     /// Every answer and the walkthrough.
     Everything(Box<ClosedWindow>),
+}
+
+impl Closed {
+    /// Bytes of attention that it keeps in memory.
+    fn bytes(&self) -> usize {
+        let of = |doc: &Document| doc.trace.rows().len() * doc.trace.shape().page_bytes();
+        match self {
+            Self::Answer(closed) => of(&closed.doc),
+            Self::Bookmark(..) => 0,
+            Self::Everything(closed) => closed.docs.iter().map(of).sum(),
+        }
+    }
+}
+
+/// Drops the oldest closings beyond the limits.
+pub fn forget_oldest(closed: &mut Vec<Closed>) {
+    let kept = number_kept(closed.iter().rev().map(Closed::bytes));
+    closed.drain(..closed.len() - kept);
+}
+
+/// How many of the newest closings are kept, from their bytes, the newest first.
+fn number_kept(bytes: impl Iterator<Item = usize>) -> usize {
+    let mut sum = 0;
+    let fits = |&(age, bytes): &(usize, usize)| {
+        sum += bytes;
+        age == 0 || sum <= MOST_CLOSED_BYTES
+    };
+    bytes.take(MOST_CLOSED).enumerate().take_while(fits).count()
 }
 
 /// An answer that was closed.
@@ -57,4 +87,20 @@ pub struct ClosedWindow {
     pub editor: Option<Editor>,
     /// Text in the question box.
     pub question: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closings_keep_a_limited_number_of_bytes_but_always_the_last() {
+        let kept = |bytes: &[usize]| number_kept(bytes.iter().copied());
+        assert_eq!(kept(&[]), 0);
+        assert_eq!(kept(&[1; 3]), 3);
+        assert_eq!(kept(&[1; 3 * MOST_CLOSED]), MOST_CLOSED);
+        assert_eq!(kept(&[MOST_CLOSED_BYTES / 4; 9]), 4);
+        assert_eq!(kept(&[3 * MOST_CLOSED_BYTES, 1]), 1);
+        assert_eq!(kept(&[1, MOST_CLOSED_BYTES, 1]), 1);
+    }
 }

@@ -5,7 +5,6 @@
 //! once, so that the output pixels need one linear sample.
 
 use super::super::context::{Context, group, layout, storage, uniform, window};
-use super::super::pipeline::PipelineCache;
 use super::super::shader::{Source, source};
 use super::super::shared_pipelines::PipelineKey;
 use super::super::{Gpu, GpuError};
@@ -64,7 +63,6 @@ impl Mode {
 #[derive(Debug)]
 pub(in crate::gpu) struct FillAtlas {
     layout: wgpu::BindGroupLayout,
-    pipelines: PipelineCache<Mode>,
 }
 
 impl FillAtlas {
@@ -81,16 +79,13 @@ impl FillAtlas {
                 ],
             )
         })?;
-        Ok(Self { layout, pipelines: PipelineCache::new() })
+        Ok(Self { layout })
     }
 
     /// The pipeline of a mode; made on first use.
     pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::RenderPipeline, GpuError> {
-        let layout = &self.layout;
-        self.pipelines.get(mode, || {
-            let key = PipelineKey::new(SOURCE.name, mode.entry(), Some(FORMAT), &mode.constants());
-            gpu.pipelines.drawing(key, || build(gpu, layout, mode))
-        })
+        let key = PipelineKey::new(SOURCE.name, mode.entry(), Some(FORMAT), &mode.constants());
+        gpu.pipelines.drawing(key, || build(gpu, &self.layout, mode))
     }
 
     pub fn encode(

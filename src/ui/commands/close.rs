@@ -3,7 +3,7 @@
 use super::ask;
 use crate::settings::Bookmark;
 use crate::ui::app::App;
-use crate::ui::closed::{Closed, ClosedAnswer, ClosedWindow, MOST_CLOSED};
+use crate::ui::closed::{Closed, ClosedAnswer, ClosedWindow, forget_oldest};
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::start;
@@ -113,10 +113,8 @@ fn everything(app: &mut App, closed: ClosedWindow) {
 }
 
 fn remember(app: &mut App, closed: Closed, text: &str) {
-    if app.closed.len() == MOST_CLOSED {
-        app.closed.remove(0);
-    }
     app.closed.push(closed);
+    forget_oldest(&mut app.closed);
     app.closed_last = true;
     // Only the last closing is undone by the button: an older message must not seem to offer another.
     app.notices
