@@ -392,6 +392,18 @@ fn the_frame_of_a_long_question_stays_when_it_scrolls() {
     window.state_mut().chat.question = "What is on the left, and what is above it?\n".repeat(20);
     window.state_mut().chat.focus_question = true;
     settle(&mut window);
+    window.hover_at(whole.center());
+    settle(&mut window);
+    window.event(egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Point,
+        source: egui::MouseWheelSource::Wheel,
+        delta: egui::vec2(0.0, -300.0),
+        phase: egui::TouchPhase::Move,
+        modifiers: Modifiers::NONE,
+    });
+    settle(&mut window);
+    let scrolled = window.get_by_label("Question").rect();
+    assert!(scrolled.top() < whole.top() - 100.0, "{scrolled}");
     crate::support::shoot(&mut window, "long question");
     // In the margin left of the text, the border differs from what it encloses.
     let image = crate::support::rendered(&mut window);
