@@ -208,22 +208,37 @@ impl<'a> Loading<'a> {
     }
 
     fn run(self, progress: &dyn Fn(u64, u64), cancel: &CancelToken) -> Result<Cube> {
-        let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.min(MOST_THREADS).min(self.groups.max(1));
+        let layers = match self.read(threads, progress, cancel) {
+            // Threads meet faults in any order; one alone names the first.
+            Err(error) if threads > 1 && !matches!(error, TableError::Cancelled) => {
+                self.read(1, progress, cancel)
+            }
+            outcome => outcome,
+        }?;
+        self.of.check_unchanged()?;
+        Ok(self.cube(layers))
+    }
+
+    fn read(
+        &self,
+        threads: usize,
+        progress: &dyn Fn(u64, u64),
+        cancel: &CancelToken,
+    ) -> Result<BTreeMap<u32, Layer>> {
+        let next = AtomicUsize::new(0);
         let (sender, receiver) = bounded(WAITING);
-        let layers = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             for _ in 0..threads {
-                let (sender, next, this) = (sender.clone(), &next, &self);
-                scope.spawn(move || this.read_groups(next, &sender, cancel));
+                let (sender, next) = (sender.clone(), &next);
+                scope.spawn(move || self.read_groups(next, &sender, cancel));
             }
             drop(sender);
             // Ends the readers, whose channel closes, also on an error.
             let receiver = receiver;
             self.add_all(&receiver, progress, cancel)
-        })?;
-        self.of.check_unchanged()?;
-        Ok(self.cube(layers))
+        })
     }
 
     /// Reads row groups until all are taken, or the receiver is gone.
