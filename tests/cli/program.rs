@@ -355,7 +355,11 @@ fn wrong_usage_is_code_2_and_failure_code_1() {
     bad(&["export", "a.vlmtrace", "--out", "a.npy", "--token", "-1"], 2, &["--token", "-1"]);
     bad(&["export", "a.vlmtrace", "--out", "a.npy", "--layer", "-1"], 2, &["--layer", "-1"]);
     bad(&["ask", "sample:1", "What?", "--out", "a.png"], 2, &[".vlmtrace"]);
-    bad(&["ask", "--batch", "empty.jsonl", "--out", "t"], 2, &["empty.jsonl", "no lines"]);
+    bad(
+        &["ask", "--batch", "empty.jsonl", "--out", "t"],
+        2,
+        &["empty.jsonl", "no rows with questions"],
+    );
     bad(&["ask", "--batch", "broken.jsonl", "--out", "t"], 1, &["broken.jsonl line 1"]);
     bad(&["ask", "missing.png", "What?"], 1, &["missing.png"]);
     bad(&["ask", "note.txt", "What?"], 1, &["note.txt"]);

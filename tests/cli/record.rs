@@ -391,7 +391,7 @@ fn an_interrupted_recording_leaves_nothing() {
     let mut child = started(&fixture);
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(fixture.leftovers(), Vec::<String>::new());
 }
 

@@ -81,7 +81,7 @@ fn the_first_interrupt_ends_a_connection_that_hangs_and_its_processes() {
         code.is_some()
     });
     let rest: Vec<String> = lines.iter().collect();
-    assert_eq!(code, Some(1), "{rest:?}");
+    assert_eq!(code, Some(130), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("cancelled")), "{rest:?}");
     until("a process is left", || !pids.iter().any(|pid| runs(pid)));
 }
