@@ -198,6 +198,9 @@ fn groups_are_chosen_by_a_column_a_condition_or_another_table() {
     let (groups, samples, found) = compared("--against u.parquet --filter index<6");
     assert_eq!((groups, samples), (json!(["t.parquet", "u.parquet"]), json!([6, 6])));
     assert_eq!(found["comparison"]["is_paired"], true);
+    assert_eq!(found["comparison"]["asked_otherwise"], 3);
+    let page = String::from_utf8(folder.read("r/report.md")).unwrap();
+    assert!(page.contains("**3 of these samples have another question in u.parquet**"), "{page}");
     assert!(!folder.path("r/samples.png").exists(), "the earlier report is gone");
 }
 

@@ -6,7 +6,7 @@ use super::args::Args;
 use crate::job::CancelToken;
 use crate::table::statistics::{
     Comparison, Condition, Counted, Cube, DataSet, Difference, Mask, SampleColumns, Values,
-    compare_groups, compare_paired, join,
+    asked_otherwise, compare_groups, compare_paired, join,
 };
 use anyhow::bail;
 use serde::Serialize;
@@ -24,6 +24,8 @@ pub(super) struct Compared {
     /// Samples that have a number.
     pub counted: [Counted; 2],
     pub is_paired: bool,
+    /// Pairs whose questions differ.
+    pub asked_otherwise: usize,
     pub tested: usize,
     pub uncorrected: usize,
     pub by_chance: f64,
@@ -152,6 +154,7 @@ fn paired(
             pairs.len()
         )));
     }
+    let otherwise = asked_otherwise(samples, other.samples(), &pairs);
     let second = Cube::load(&other, args.quantity, progress, &CancelToken::new())?;
     let Some(found) = compare_paired(cube, &second, &pairs) else {
         bail!(usage(format!(
@@ -165,7 +168,8 @@ fn paired(
         )));
     };
     let names = [&args.table, &against.to_owned()].map(|path| path.display().to_string());
-    Ok(compared(cube, &found, names, true))
+    let found = compared(cube, &found, names, true);
+    Ok(Compared { asked_otherwise: otherwise, ..found })
 }
 
 fn compared(cube: &Cube, found: &Comparison, groups: [String; 2], is_paired: bool) -> Compared {
@@ -186,6 +190,7 @@ fn compared(cube: &Cube, found: &Comparison, groups: [String; 2], is_paired: boo
         samples: found.samples,
         counted: found.counted,
         is_paired,
+        asked_otherwise: 0,
         tested: found.tested(),
         uncorrected: found.uncorrected(),
         by_chance: found.by_chance(),

@@ -185,6 +185,10 @@ impl Page<'_> {
             false => compared.counted.map(counted_text).join(" and "),
         };
         self.line(&format!("{samples}. {}\n", compared.sentence));
+        if compared.asked_otherwise > 0 {
+            let otherwise = thousands(compared.asked_otherwise);
+            self.line(&format!("**{otherwise} of these samples have another question in {}**: the difference is also one between questions.\n", cell(second)));
+        }
         if !compared.is_paired && kinds > 1 {
             self.line("The groups may differ in their kinds of question: compare one kind with `--filter \"category = …\"`.\n");
         }

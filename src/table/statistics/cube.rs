@@ -374,6 +374,15 @@ impl<'a> Loading<'a> {
                 if rows.values.is_null(row) {
                     sums.missing += 1;
                 } else if value.is_finite() {
+                    let range = self.column.range();
+                    if !range.contains(&value) {
+                        let [low, high] = [range.start(), range.end()];
+                        let reason = format!(
+                            "holds {value:e} in row {}, outside of {low} to {high}",
+                            place(row)
+                        );
+                        return Err(self.wrong(self.column.name(), reason));
+                    }
                     let cell = sample as usize * self.heads + head;
                     layer.sums[cell] += value;
                     layer.counts[cell] += 1;

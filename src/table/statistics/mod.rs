@@ -25,4 +25,4 @@ pub use head_column::HeadColumn;
 pub use mask::Mask;
 pub use moments::{Counted, Moment, Moments};
 pub use ranking::{LEAST_SAMPLES, RankedHead, Ranking, RankingOptions};
-pub use sample_columns::{SampleColumns, Values, column_title, join};
+pub use sample_columns::{SampleColumns, Values, asked_otherwise, column_title, join};

@@ -222,12 +222,43 @@ pub fn column_title(name: &str) -> &str {
 /// The rows of the samples that two tables have in common: of the first and of the second table.
 ///
 /// # Errors
-/// A name that is in one table twice.
+/// A name that is in one table twice, or that stands for another picture there.
 pub fn join(first: &SampleColumns, second: &SampleColumns) -> Result<Vec<[usize; 2]>> {
     let rows = second.by_name()?;
     first.by_name()?;
     let both = |row: usize| Some([row, *rows.get(first.name(row))?]);
-    Ok((0..first.len()).filter_map(both).collect())
+    let pairs: Vec<[usize; 2]> = (0..first.len()).filter_map(both).collect();
+    // The folders of pictures may differ between machines.
+    let file = |path: &str| path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+    for &[row, other] in &pairs {
+        let texts = [first.text("picture", row), second.text("picture", other)];
+        if let [Some(one), Some(another)] = texts
+            && file(one) != file(another)
+        {
+            return Err(TableError::Foreign {
+                path: second.path().to_owned(),
+                reason: format!(
+                    "has the picture `{another}` for the sample `{}` and {} has `{one}`: only answers about the same pictures can be compared one by one",
+                    first.name(row),
+                    first.path().display()
+                ),
+            });
+        }
+    }
+    Ok(pairs)
+}
+
+/// How many of some joined samples were asked another question in the second table.
+pub fn asked_otherwise(
+    first: &SampleColumns,
+    second: &SampleColumns,
+    pairs: &[[usize; 2]],
+) -> usize {
+    let differs = |&&[row, other]: &&[usize; 2]| {
+        let texts = [first.text("question", row), second.text("question", other)];
+        matches!(texts, [Some(one), Some(another)] if one != another)
+    };
+    pairs.iter().filter(differs).count()
 }
 
 /// No values of a type; `None` for types that are not read.

@@ -425,6 +425,13 @@ fn samples_of_two_tables_are_joined_by_name() {
     };
     let second = write(&[row("s7"), row("other"), row("s2")]);
     assert_eq!(join(&first, &second).unwrap(), [[2, 2], [7, 0]]);
+    let asks = SampleRow { question: "Where is the other?".into(), ..row("s7") };
+    let second = write(&[asks, row("s2")]);
+    let pairs = join(&first, &second).unwrap();
+    assert_eq!((pairs.len(), asked_otherwise(&first, &second, &pairs)), (2, 1));
+    let shows = SampleRow { picture: "b/cat.png".into(), ..row("s7") };
+    let error = join(&first, &write(&[shows])).unwrap_err().to_string();
+    assert!(error.contains("has the picture `b/cat.png` for the sample `s7`"), "{error}");
     let twice = write(&[row("s7"), row("s7")]);
     let error = join(&first, &twice).unwrap_err().to_string();
     assert!(error.contains("`sample` names the sample `s7` in the rows 1 and 2"), "{error}");
@@ -561,6 +568,21 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
     rewrite(&source.samples, &only("layers", &none));
     let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
     assert!(error.contains("`layers` has no value in row 1"), "{error}");
+}
+
+#[test]
+fn a_number_outside_of_its_range_is_refused_with_its_row() {
+    let fixture = fixture();
+    let (_folder, source) = write(&fixture, |sample| sample);
+    let huge = |_: &str, column: ArrayRef| -> ArrayRef {
+        let values = column.as_primitive::<arrow_array::types::Float32Type>().iter().enumerate();
+        let changed = values.map(|(row, value)| if row == 120 { Some(5e36) } else { value });
+        Arc::new(changed.collect::<Float32Array>())
+    };
+    rewrite(&source.heads, &only("focus", &huge));
+    let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
+    assert!(error.contains("`focus` holds 5e36 in row 121, outside of"), "{error}");
+    assert!(load(&source, HeadColumn::Entropy).is_ok());
 }
 
 #[test]

@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// Numbers of heads that stay in memory.
 const KEPT_BYTES: usize = 512 << 20;
-/// Seed of the resamples of rankings.
-const SEED: u64 = 1;
 
 /// The groups that are compared.
 #[derive(Clone, Debug)]
@@ -199,11 +197,7 @@ fn compute(
         tell.say(News::Progress(*number, share));
     };
     let cube = cubes.get(data, *column, &progress, cancel)?;
-    let options = RankingOptions {
-        seed: SEED,
-        low_first: column.is_low_first(),
-        ..RankingOptions::default()
-    };
+    let options = RankingOptions { low_first: column.is_low_first(), ..RankingOptions::default() };
     let by_size = RankingOptions { low_first: false, by_size: true, ..options };
     let title = column.title();
     let (moments, compared, ranking): (_, Option<Compared>, Box<dyn FnOnce() -> Option<Ranking>>) =
