@@ -194,6 +194,8 @@ def test_ctrl_c_cancels_and_the_engine_goes_on(engine):
     engine.ask(PICTURES[0], QUESTION)
     process = engine.pid
     long = "The balloon is at the top right. " * 30
+    # A shell may have started the tests with the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         while True:
