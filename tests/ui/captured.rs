@@ -357,34 +357,43 @@ fn alternatives_of_a_captured_answer_have_their_text() {
     let is_known = |id: u32| trace.meta().tokens.iter().any(|token| token.id == id);
     let unknown: Vec<u32> = ids.iter().map(|&id| id as u32).filter(|&id| !is_known(id)).collect();
     assert!(unknown.len() > 2, "{ids:?}");
-    // An older file has no text for them, and says so.
-    let mut window = window("dynamic_grid");
-    let said = csv_of_alternatives(&mut window);
-    assert!(said.contains("\"token ") && !said.contains("\"id "), "{said}");
+    let folder = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(&path).unwrap();
+    let shown = |name: &str, pieces: Option<serde_json::Value>| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, with_pieces(&bytes, pieces)).unwrap();
+        // They outlast another save.
+        let again = folder.path().join(format!("again-{name}"));
+        Trace::open(&file).unwrap().write(&again).unwrap();
+        let trace = Arc::new(Trace::open(&again).unwrap());
+        let mut window = open([1280.0, 720.0], 1.0, Start::Empty, Some(trace));
+        csv_of_alternatives(&mut window)
+    };
+    // An older file has no text for them, and says so.
+    let said = shown("older.vlmtrace", None);
+    assert!(said.contains("\"token ") && !said.contains("\"id "), "{said}");
+    let pieces = unknown.iter().map(|id| (id.to_string(), format!("▁piece{id}").into()));
+    let pieces = serde_json::Value::Object(pieces.collect());
+    let said = shown("newer.vlmtrace", Some(pieces));
+    assert!(!said.contains("\"token ") && said.contains("piece"), "{said}");
+}
+
+/// A trace file with other texts of alternatives.
+fn with_pieces(bytes: &[u8], pieces: Option<serde_json::Value>) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let mut meta: serde_json::Value =
         serde_json::from_str(header["__metadata__"]["vlmtrace"].as_str().unwrap()).unwrap();
-    let pieces = unknown.iter().map(|id| (id.to_string(), format!("▁piece{id}").into()));
-    meta["pieces"] = serde_json::Value::Object(pieces.collect());
+    let meta_fields = meta.as_object_mut().unwrap();
+    meta_fields.remove("pieces");
+    meta_fields.extend(pieces.map(|pieces| ("pieces".to_owned(), pieces)));
     header["__metadata__"]["vlmtrace"] = meta.to_string().into();
     let mut text = header.to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
     let mut file = (text.len() as u64).to_le_bytes().to_vec();
     file.extend(text);
     file.extend(&bytes[8 + length..]);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("pieces.vlmtrace");
-    std::fs::write(&path, file).unwrap();
-    let trace = Trace::open(&path).unwrap();
-    // They outlast another save.
-    let again = folder.path().join("again.vlmtrace");
-    trace.write(&again).unwrap();
-    let trace = Arc::new(Trace::open(&again).unwrap());
-    let mut window = open([1280.0, 720.0], 1.0, Start::Empty, Some(trace));
-    let said = csv_of_alternatives(&mut window);
-    assert!(!said.contains("\"token ") && said.contains("piece"), "{said}");
+    file
 }
 
 /// The alternatives of the first answer token, as they are copied.
