@@ -756,7 +756,7 @@ fn a_folder_of_traces_becomes_a_table_and_one_with_tables_opens_them() {
     let damaged = app.notices.iter().any(|notice| notice.text.contains("z.vlmtrace"));
     assert!(damaged, "a trace that cannot be read is named");
     until(&mut window, |app| (0..3).all(|row| doc(app).tiles.get(row).is_some()));
-    assert!(doc(window.state()).tiles.get(0).unwrap().map.is_some());
+    until(&mut window, |app| doc(app).tiles.get(0).is_some_and(|tile| tile.map.is_some()));
     // No object is marked: the reason says what is needed.
     let mut view = doc(window.state()).view().clone();
     view.column = HeadColumn::Inside;
