@@ -30,7 +30,7 @@ pub(super) struct Drawn {
     pub name: &'static str,
     /// Its content in words.
     pub caption: String,
-    /// What it lacks, and why.
+    /// The parts that are missing, each with its reason.
     pub missing: Vec<String>,
 }
 
