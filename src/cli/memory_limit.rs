@@ -21,20 +21,6 @@ pub(super) fn set(bytes: usize) {
     IS_SET.store(true, Ordering::SeqCst);
 }
 
-/// Blocks of at least so many bytes are memory mappings of their own.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED_BYTES: libc::c_int = 4 << 20;
-
-/// Makes glibc give the memory of large blocks back as soon as they are freed. Without this, its limit grows with the
-/// blocks that are freed, and textures of a software adapter leave gaps in the heap: 200 MB after an hour of use.
-pub(super) fn map_large_blocks() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: `mallopt` only sets a parameter of the allocator. If it is refused, the default stays.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES);
-    }
-}
-
 fn take(bytes: usize) -> bool {
     if !IS_SET.load(Ordering::Relaxed) {
         return true;

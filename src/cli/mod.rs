@@ -97,7 +97,6 @@ enum Command {
 
 /// Parses the command line, runs the command and turns its outcome into an exit code.
 pub fn run() -> ExitCode {
-    memory_limit::map_large_blocks();
     logging::init();
     crash::install();
     let cli = Cli::parse();
