@@ -1,7 +1,7 @@
 //! A matrix view as numbers, without a device: the content of a vector figure.
 
 use super::numbers::{Matrix, Tokens};
-use super::renderer::lay_out;
+use super::renderer::{FootRoom, lay_out};
 use super::{GpuError, Scene};
 use crate::view::Parts;
 use crate::view::figure::{ColorLimits, Content, Figure};
@@ -80,7 +80,7 @@ impl MatrixCells {
         let shade =
             |number: &Option<f32>| number.map(|n| scaling.apply(n, range.map(|e| e as f32)));
         Ok(Some(Self {
-            figure: lay_out(scene, size, &content, ends.into(), false),
+            figure: lay_out(scene, size, &content, ends.into(), FootRoom::Own),
             ends,
             axes,
             rows: rows as u32,

@@ -22,10 +22,10 @@ pub(super) struct ComputedMaps {
     key: Option<(NumbersKey, Option<NumbersKey>)>,
     values: Vec<f32>,
     patches: usize,
-    /// The sum that no cell of a density has, of one map.
+    /// The sum of each map over its patches, padding included; none for a difference.
+    sums: Vec<f32>,
+    /// The part of the sum of one map that no cell of a density has.
     outside: Option<f32>,
-    /// The sum of one map.
-    sum: Option<f32>,
     /// Ranges of all maps for recent scalings; a frame needs two scalings at most.
     ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
@@ -39,38 +39,42 @@ impl ComputedMaps {
     ) -> Result<(), GpuError> {
         let wanted = (numbers.key().clone(), minus.map(|minus| minus.key().clone()));
         if self.key.as_ref() != Some(&wanted) {
-            self.values = match minus {
-                Some(minus) => numbers.minus(minus)?,
-                None => numbers.values(),
+            (self.values, self.sums) = match minus {
+                Some(minus) => (numbers.minus(minus)?, Vec::new()),
+                None => {
+                    let patches = numbers.of_patches();
+                    let maps = patches.chunks(numbers.patches().max(1));
+                    let sums = maps.map(|map| map.iter().sum()).collect();
+                    (numbers.spread(patches), sums)
+                }
             };
             self.patches = numbers.places();
-            // Numbers that have not arrived from another machine have no sum.
-            let is_one = minus.is_none() && numbers.planes() == 1 && !self.values.is_empty();
-            self.sum = is_one.then(|| self.values.iter().sum());
             let is_density = numbers.key().spread.is_some();
-            self.outside = self.sum.filter(|_| is_density).map(|sum| {
-                let whole: f32 = numbers.of_patches().iter().sum();
-                whole - sum
-            });
+            let inside = || self.values.iter().sum::<f32>();
+            self.outside = self.sum().filter(|_| is_density).map(|sum| sum - inside());
             self.ranges.clear();
             self.key = Some(wanted);
         }
         Ok(())
     }
 
-    /// The sum of one map that lies on padding; `None` where each patch is a cell.
+    /// The part of the sum of one map that lies on padding; `None` where each patch is a cell.
     pub fn outside(&self) -> Option<f32> {
         self.outside
     }
 
-    /// The sum of one map that was computed; `None` for several maps and differences.
+    /// The sum of one map that was computed; `None` for several maps and differences, and for numbers that have not
+    /// arrived from another machine.
     pub fn sum(&self) -> Option<f32> {
-        self.sum
+        match self.sums[..] {
+            [one] => Some(one),
+            _ => None,
+        }
     }
 
-    /// The sum of each map.
-    pub fn sums(&self) -> Vec<f32> {
-        self.values.chunks(self.patches.max(1)).map(|map| map.iter().sum()).collect()
+    /// The sum of each map over its patches, padding included; none for a difference.
+    pub fn sums(&self) -> &[f32] {
+        &self.sums
     }
 
     /// [planes, places]; empty where nothing was computed.

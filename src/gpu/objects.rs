@@ -9,7 +9,7 @@ use crate::analysis::outline::{region_bounds, segments};
 use crate::trace::{Affine, TraceMeta};
 use crate::view::MarkedObject;
 use crate::view::figure::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, text_width,
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, text_width,
 };
 
 /// Type size of a name, in design units.
@@ -92,13 +92,15 @@ pub(super) fn add_names(scene: &Scene<'_>, figure: &mut Figure) {
         let (x, y) = (around.x as f32, around.y as f32);
         let stage = figure.visible();
         let size_px = NAME * s;
-        let width = text_width(&placed.object.name, true) * size_px + 2.0 * PADDING * s;
+        let room = (stage.width - 2.0 * PADDING * s) / size_px;
+        let name = fitted(&placed.object.name, true, room);
+        let width = text_width(&name, true) * size_px + 2.0 * PADDING * s;
         let height = size_px + 2.0 * PADDING * s;
         let is_seen = x < stage.right()
             && x + around.width as f32 > stage.x
             && y < stage.bottom()
             && y + around.height as f32 > stage.y;
-        if !is_seen || placed.object.name.is_empty() {
+        if !is_seen || name.is_empty() {
             continue;
         }
         let plate = PixelRect {
@@ -109,7 +111,7 @@ pub(super) fn add_names(scene: &Scene<'_>, figure: &mut Figure) {
         };
         figure.fills.push(Fill { rect: plate, ink: Ink::Background, alpha: 0.85 });
         figure.labels.push(Label {
-            runs: vec![TextRun::strong(placed.object.name.clone())],
+            runs: vec![TextRun::strong(name)],
             baseline: [
                 plate.x + PADDING * s,
                 plate.y + plate.height / 2.0 + CAP_HEIGHT * size_px / 2.0,

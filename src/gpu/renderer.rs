@@ -17,7 +17,7 @@ use super::{Beside, FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
-use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
+use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption, widest_caption};
 use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, PictureRule, Theme, ViewState};
 use std::sync::Arc;
 
@@ -131,7 +131,8 @@ impl Renderer {
         let gpu = Arc::clone(&self.resources.gpu);
         in_frame(&gpu, || {
             let content = Content::new(scene.state, scene.trace);
-            let mut figure = lay_out(scene, target.size(), &content, Readout::default(), false);
+            let mut figure =
+                lay_out(scene, target.size(), &content, Readout::default(), FootRoom::Own);
             figure.fills.clear();
             figure.labels.clear();
             figure.legend = None;
@@ -254,7 +255,12 @@ impl Renderer {
         let nearer = dress.is_passing.then(|| nearer_alone(scene.state));
         let laid_out = Scene { state: nearer.as_ref().unwrap_or(scene.state), ..*scene };
         let said = if dress.is_passing { readout.of_first() } else { readout };
-        let mut figure = lay_out(&laid_out, room, &content, said, dress.is_slide);
+        let foot = match (dress.is_slide, self.resources.options.is_steady) {
+            (true, _) => FootRoom::Slide,
+            (false, true) => FootRoom::Widest,
+            (false, false) => FootRoom::Own,
+        };
+        let mut figure = lay_out(&laid_out, room, &content, said, foot);
         figure.size = target.size();
         add_names(&laid_out, &mut figure);
         figure.fills.extend_from_slice(&dress.fills);
@@ -293,8 +299,8 @@ impl Renderer {
         if !scene.has_maps() || scene.is_difference() {
             return Strengths::default();
         }
-        let of = |map, sums: Vec<f32>| -> Vec<f32> {
-            sums.into_iter().map(|sum| state.glow_strength(map, sum)).collect()
+        let of = |map, sums: &[f32]| -> Vec<f32> {
+            sums.iter().map(|&sum| state.glow_strength(map, sum)).collect()
         };
         let second = state.shown_second().map(|(second, _)| &second.map);
         Strengths {
@@ -338,7 +344,7 @@ impl Renderer {
         let ranges = self.shown.ranges(&scaling);
         let has_shares = scene.state.has_shares(&scene.state.map);
         let mut readout = Readout {
-            outside: self.shown.outside().filter(|_| has_shares),
+            outside: [self.shown.outside().filter(|_| has_shares), None],
             shares: [self.shown.sum().filter(|_| has_shares), None],
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
@@ -352,6 +358,7 @@ impl Renderer {
             let has_shares = second.is_some_and(|map| scene.state.has_shares(map));
             readout.contours[1] = self.shown_second.contours().filter(|_| contours);
             readout.shares[1] = self.shown_second.sum().filter(|_| has_shares);
+            readout.outside[1] = self.shown_second.outside().filter(|_| has_shares);
             readout.ends = readout.ends.with_second(ColorLimits::of_each(&others));
         }
         Ok(readout)
@@ -464,13 +471,24 @@ fn nearer_alone(state: &ViewState) -> ViewState {
     alone
 }
 
+/// The room below the picture of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FootRoom {
+    /// For its own caption and legend.
+    Own,
+    /// Also for the widest caption of a similar selection.
+    Widest,
+    /// As on a slide.
+    Slide,
+}
+
 /// The layout of a frame.
 pub(super) fn lay_out(
     scene: &Scene<'_>,
     size: [u32; 2],
     content: &Content,
     readout: Readout,
-    is_slide: bool,
+    foot: FootRoom,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
     let line = if scene.state.caption.show {
@@ -478,8 +496,14 @@ pub(super) fn lay_out(
     } else {
         Vec::new()
     };
-    match is_slide {
-        true => Figure::layout_of_slide(scene.state, size, content, &line, readout),
-        false => Figure::layout(scene.state, size, content, &line, readout),
+    match foot {
+        FootRoom::Slide => Figure::layout_of_slide(scene.state, size, content, &line, readout),
+        FootRoom::Widest if !line.is_empty() => {
+            let widest = widest_caption(scene.state, scene.trace.meta(), second, readout);
+            Figure::layout_with_room(scene.state, size, content, [&line, &widest], readout)
+        }
+        FootRoom::Widest | FootRoom::Own => {
+            Figure::layout(scene.state, size, content, &line, readout)
+        }
     }
 }

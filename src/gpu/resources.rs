@@ -17,17 +17,24 @@ pub struct RendererOptions {
     pub upload_bytes_per_frame: Option<u64>,
     /// Fetch the next page in the direction of scrubbing.
     pub prefetch: bool,
+    /// Keep the place of the picture while layers, heads and tokens change, whatever the length of the caption.
+    pub is_steady: bool,
 }
 
 impl RendererOptions {
     /// For a window: a frame never waits for more than a few pages.
     pub const fn interactive() -> Self {
-        Self { pool_bytes: None, upload_bytes_per_frame: Some(8 << 20), prefetch: true }
+        Self {
+            pool_bytes: None,
+            upload_bytes_per_frame: Some(8 << 20),
+            prefetch: true,
+            is_steady: true,
+        }
     }
 
     /// For figures and videos: every frame is complete.
     pub const fn offscreen() -> Self {
-        Self { pool_bytes: None, upload_bytes_per_frame: None, prefetch: false }
+        Self { pool_bytes: None, upload_bytes_per_frame: None, prefetch: false, is_steady: false }
     }
 }
 

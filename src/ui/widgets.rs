@@ -151,6 +151,12 @@ pub fn muted(ui: &mut Ui, text: impl Into<String>) -> Response {
     ui.label(egui::RichText::new(text).size(theme::SMALL).color(color))
 }
 
+/// The same on one line, cut with "…" to the width that is left; a tooltip has the whole text.
+pub fn muted_line(ui: &mut Ui, text: impl Into<String>) -> Response {
+    let color = ink(ui).muted;
+    ui.add(egui::Label::new(egui::RichText::new(text).size(theme::SMALL).color(color)).truncate())
+}
+
 /// A hairline with air around it.
 pub fn hairline(ui: &mut Ui) {
     ui.add_space(theme::GRID);

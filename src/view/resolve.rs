@@ -128,7 +128,11 @@ impl<'a> Numbers<'a> {
 
     /// The maps over the patches or the cells: [planes, `places()`], views or grids one after another.
     pub fn values(&self) -> Vec<f32> {
-        let values = self.of_patches();
+        self.spread(self.of_patches())
+    }
+
+    /// Maps over the patches, [planes, N], as maps over the patches or the cells: [planes, `places()`].
+    pub fn spread(&self, values: Vec<f32>) -> Vec<f32> {
         match self.density().filter(|_| !values.is_empty()) {
             Some(density) => density.apply(&values),
             None => values,

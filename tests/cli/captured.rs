@@ -88,7 +88,7 @@ fn fault_1_no_view_hides_another() {
         let map = folder.export(&format!("{name}.vlmtrace --token 1"));
         assert_eq!(map["axes"], serde_json::json!(["row", "column"]), "{name}");
         assert_eq!(map["shape"], serde_json::json!(shape), "{name}");
-        // Attention on padding is not on the picture.
+        // No cell of the picture holds the attention on padding.
         let on_picture = mass(&expected, 0) - expected["pictures"][0]["outside"].as_f64().unwrap();
         assert!((sum(&map["values"]) - on_picture).abs() < 1e-4, "{name}: {}", sum(&map["values"]));
         // Each view can still be looked at alone.
@@ -233,7 +233,8 @@ fn figures_hold_the_shares_of_picture_and_padding() {
     let outside = expected["pictures"][0]["outside"].as_f64().unwrap();
     assert!((share("padding_share") - outside).abs() < 2e-4, "{shares}");
     let on_patches = mass(&expected, 0) + mass(&expected, 1);
-    assert!((share("picture_share") + outside - on_patches).abs() < 2e-4, "{shares}");
+    // One meaning everywhere: the share on the picture counts its padding, as the numbers of the heads do.
+    assert!((share("picture_share") - on_patches).abs() < 2e-4, "{shares}");
     let svg = std::fs::read_to_string(folder.path("a.svg")).unwrap();
     let metadata = svg.split("<metadata>").nth(1).unwrap().split("</metadata>").next().unwrap();
     assert!(metadata.contains(shares.trim_end()), "{metadata}");

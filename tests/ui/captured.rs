@@ -13,7 +13,7 @@ use vlmscope::ui::layout::Pane;
 use vlmscope::ui::notices::Notice;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::transport::PlayAxis;
-use vlmscope::view::{Command, ViewKind, ViewState};
+use vlmscope::view::{Command, Quantity, ViewKind, ViewState};
 
 fn window(name: &str) -> Window {
     window_of(name, [1280.0, 720.0])
@@ -190,6 +190,32 @@ fn views_of_a_picture_are_chosen_above_the_stage() {
     let one = self::window("dynamic_grid");
     assert!(one.query_by_label("Views of the picture").is_none());
     assert!(one.query_by_label("Pictures").is_none(), "there is nothing to put side by side");
+}
+
+#[test]
+fn on_picture_has_one_meaning_where_views_have_padding() {
+    let mut window = window("stride");
+    window.state().intents.command(Command::SetLayerHead(0, 1));
+    window.state().intents.command(Command::SetQuantity(Quantity::ImageShare));
+    settle(&mut window);
+    let app = window.state();
+    let (doc, state) = (app.doc().unwrap(), state(&window));
+    let cache = &app.value_cache;
+    let ranking = cache.ranking(doc, &state);
+    let share = ranking.iter().find(|one| (one.layer, one.head) == (0, 1)).unwrap().image_share;
+    let matrix = cache.matrix(doc, &state, None).at(0, 1).unwrap();
+    let bar = cache.strip(doc, &state, &[])[1];
+    let patches: f32 = cache.map(doc, &state, None).iter().sum();
+    for (other, name) in [(matrix, "matrix"), (bar, "bars"), (patches, "values")] {
+        assert!((other - share).abs() < 1e-4, "{name}: {other} is not {share}");
+    }
+    // The caption says the same number, and names the part of it on padding.
+    let caption = app.stage.caption();
+    let wanted = format!("{:.1} % on the picture (padding ", share * 100.0);
+    assert!(caption.contains(&wanted), "{caption} has no {wanted}");
+    let padding = caption.split("(padding ").nth(1).unwrap().split(' ').next().unwrap();
+    let padding: f32 = padding.parse().unwrap();
+    assert!(padding > 0.05 && padding < share * 100.0, "{caption}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod remote;
 mod score;
 mod screen_saver;
 mod session;
+mod sizes;
 mod snapshots;
 mod support;
 mod text;

@@ -32,10 +32,20 @@ fn open(pixels: [u32; 2], view: View, loops: bool) -> Window {
 
 /// The same with notes of all steps.
 fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Window {
+    show_of(&crate::support::trace(), pixels, view, loops, notes)
+}
+
+/// The same over the tour of another trace.
+fn show_of(
+    trace: &Trace,
+    pixels: [u32; 2],
+    view: View,
+    loops: bool,
+    notes: Option<&str>,
+) -> Window {
     let gpu = crate::support::gpu();
     let (egui, renderer) = crate::support::offscreen(&gpu);
     let path = Path::new("a.vlmtrace");
-    let trace: &Trace = &crate::support::trace();
     let mut traces = OpenTraces::default();
     traces.insert(path.to_owned(), trace.clone());
     let mut tour = tour(trace, path);
@@ -382,6 +392,58 @@ fn the_loupe_shows_the_head_of_the_keys_and_of_the_pointer() {
     let (_, aspect, name) = playback.magnified((1, 2), 120).expect("a picture");
     assert!(name.starts_with("L1 H2 · ") && aspect > 0.0, "{name}");
     assert!(playback.error.is_none(), "{:?}", playback.error);
+}
+
+/// A trace of 32 layers of 32 heads over few patches.
+fn large_trace() -> Arc<Trace> {
+    use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    let small = Geometry::named("small").unwrap();
+    let geometry = Geometry { layers: 32, heads: 32, ..small };
+    Arc::new(Synthetic::new(geometry, RowsKept::Text, 7).unwrap().trace().unwrap())
+}
+
+/// The smallest rectangle around the pixels that differ.
+fn difference(one: &image::RgbaImage, other: &image::RgbaImage) -> Option<[u32; 4]> {
+    let pairs = one.enumerate_pixels().zip(other.pixels());
+    let differing = pairs.filter(|((_, _, a), b)| a != b).map(|((x, y, _), _)| [x, y]);
+    differing.fold(None, |found, [x, y]| {
+        let [left, top, right, bottom] = found.unwrap_or([x, y, x, y]);
+        Some([left.min(x), top.min(y), right.max(x), bottom.max(y)])
+    })
+}
+
+#[test]
+fn the_loupe_enlarges_every_part_of_a_wall_of_1024_heads() {
+    for pixels in [[1280, 720], [1920, 1080]] {
+        let mut window = show_of(&large_trace(), pixels, View::Stage, false, None);
+        press(&mut window, Key::Num3);
+        press(&mut window, Key::Enter);
+        for key in [Key::E, Key::W] {
+            press(&mut window, key);
+        }
+        wait(&mut window, 1.0);
+        let plain = shot(&mut window, "wall_1024");
+        // The corners, where a loupe could leave the window, and the middle.
+        for head in [(0, 0), (0, 31), (31, 0), (31, 31), (16, 15)] {
+            let playback = &mut window.state_mut().playback;
+            let cell = playback.cell_of(head).expect("a wall");
+            assert!(cell.height < 30.0, "a cell too small to be read: {cell:?}");
+            assert_eq!(playback.head_at(Some(cell.centre())), Some(head));
+            let (_, _, name) = playback.magnified(head, 120).expect("a picture");
+            assert!(name.starts_with(&format!("L{} H{} · ", head.0, head.1)), "{name}");
+            window.hover_at(cell.centre().into());
+            window.step();
+            window.step();
+            let image = shot(&mut window, &format!("loupe_{}_{}_{}", pixels[0], head.0, head.1));
+            let [left, top, right, bottom] = difference(&plain, &image).expect("a loupe");
+            let side = pixels[0].min(pixels[1]) / 3;
+            assert!(right - left >= side && bottom - top >= side, "{head:?}: {left}–{right}");
+            // The legend below the wall stays as it was; the pointer of the harness may lie above it.
+            let wall = window.state().playback.wall_bottom().expect("a wall");
+            assert!((bottom as f32) <= wall + 10.0, "{head:?}: {bottom} is below {wall}");
+        }
+        assert!(window.state().playback.error.is_none());
+    }
 }
 
 #[test]

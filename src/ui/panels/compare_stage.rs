@@ -10,8 +10,9 @@ use crate::ui::theme;
 use crate::ui::what_if::{Compare, Comparison, WhatIfCommand};
 use crate::ui::widgets::{capital, ink};
 use crate::view::History;
+use egui::text::{LayoutJob, TextWrapping};
 use egui::{
-    Align2, Color32, CursorIcon, Pos2, Rangef, Rect, Role, Sense, Stroke, TextureId, Ui,
+    Align2, Color32, CursorIcon, Pos2, Rangef, Rect, Role, Sense, Stroke, TextureId, Ui, Vec2,
     WidgetInfo, pos2, vec2,
 };
 use std::sync::Arc;
@@ -21,6 +22,9 @@ use std::time::Duration;
 const FLICKER: Duration = Duration::from_millis(500);
 /// Half the width of the area that catches the line of a swipe, in points.
 const CATCH: f32 = 6.0;
+/// Distance of a label from the edges of its answer, and the space around its text on both sides together.
+const LABEL_MARGIN: f32 = 10.0;
+const LABEL_PADDING: Vec2 = vec2(12.0, 6.0);
 
 /// Rectangles of the two answers on screen, in points.
 pub struct Places {
@@ -28,6 +32,8 @@ pub struct Places {
     pub first: Rect,
     /// Rectangle of the second answer, if it differs from the first and the pointer can be on it.
     pub second: Option<Rect>,
+    /// Rectangles of the labels that name the answers.
+    pub labels: Vec<Rect>,
 }
 
 /// Places both stages in `rect` and paints them.
@@ -47,7 +53,7 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         _ => (rect, None),
     };
     cx.output.first_stage.set(Some(first));
-    let mut other = None;
+    let (mut other, mut labels) = (None, Vec::new());
     if matches!(how, Compare::SideBySide | Compare::Flicker | Compare::Swipe)
         && let Some(stage) = &cx.what_if.second_stage
     {
@@ -63,7 +69,8 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         (Compare::Flicker, Some(other)) => {
             let is_second = is_second_turn(ui.input(|input| input.time));
             draw(ui, if is_second { Some(other) } else { own }, rect);
-            label(ui, rect, if is_second { short[1] } else { short[0] }, Align2::LEFT_TOP);
+            let name = if is_second { short[1] } else { short[0] };
+            labels.push(label(ui, rect, name, Align2::LEFT_TOP, rect.width()));
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
@@ -75,7 +82,8 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         _ => draw(ui, own, first),
     }
     if matches!(how, Compare::SideBySide | Compare::Swipe) {
-        label(ui, first, short[0], Align2::LEFT_TOP);
+        let width = first.width() * if second.is_some() { 1.0 } else { 0.5 };
+        labels.push(label(ui, first, short[0], Align2::LEFT_TOP, width));
         let place = second.unwrap_or(rect);
         let corner = if second.is_some() { Align2::LEFT_TOP } else { Align2::RIGHT_TOP };
         let is_of_answers = cx.what_if.comparison.as_ref().is_some_and(Comparison::is_of_answers);
@@ -83,9 +91,9 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
             true => short[1].to_owned(),
             false => format!("{}, scored with {}", capital(names.scored), names.in_text[0]),
         };
-        label(ui, place, &text, corner);
+        labels.push(label(ui, place, &text, corner, width));
     }
-    Places { first, second }
+    Places { first, second, labels }
 }
 
 fn draw(ui: &Ui, texture: Option<TextureId>, place: Rect) {
@@ -101,14 +109,21 @@ fn draw_within(ui: &Ui, texture: Option<TextureId>, place: Rect, part: Rect) {
     }
 }
 
-fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
+/// A text in a corner of `place`, cut with "…" to `width`. Returns its rectangle.
+fn label(ui: &Ui, place: Rect, text: &str, corner: Align2, width: f32) -> Rect {
     let ink = ink(ui);
-    let galley =
-        ui.painter().layout_no_wrap(text.to_owned(), theme::plain(theme::SMALL), ink.muted);
-    let room = place.shrink(10.0);
-    let rect = corner.align_size_within_rect(galley.size() + vec2(12.0, 6.0), room);
+    let font = theme::plain(theme::SMALL);
+    let mut job = LayoutJob::simple_singleline(text.to_owned(), font, ink.muted);
+    job.wrap = TextWrapping::truncate_at_width(width - 2.0 * LABEL_MARGIN - LABEL_PADDING.x);
+    let galley = ui.painter().layout_job(job);
+    let room = place.shrink(LABEL_MARGIN);
+    let rect = corner.align_size_within_rect(galley.size() + LABEL_PADDING, room);
+    let id = ui.scope_id().with(("name of an answer", text));
+    let response = ui.interact(rect, id, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
     ui.painter().rect_filled(rect, 4.0, ink.panel.gamma_multiply(0.85));
-    ui.painter().galley(rect.min + vec2(6.0, 3.0), galley, ink.muted);
+    ui.painter().galley(rect.min + LABEL_PADDING / 2.0, galley, ink.muted);
+    rect
 }
 
 /// The second answer of a document's comparison, where that is under the pointer; `first` is the place of the first

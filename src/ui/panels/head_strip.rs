@@ -5,7 +5,7 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
-use crate::ui::widgets::{ink, muted, text_in};
+use crate::ui::widgets::{ink, muted, muted_line, text_in};
 use crate::view::figure::{labelled, number, step_for};
 use crate::view::{AxisSet, Command, MapChoice};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -38,11 +38,12 @@ impl PaneUi for HeadStrip {
             (true, None) => "words → picture".to_owned(),
             (false, _) => "patches → answer, mean of the tokens".to_owned(),
         };
-        ui.horizontal(|ui| {
-            muted(ui, what);
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                muted(ui, format!("0–{}", text(highest)));
-            });
+        let line = vec2(ui.available_width(), ui.text_style_height(&egui::TextStyle::Small));
+        let layout = egui::Layout::right_to_left(egui::Align::Center);
+        ui.allocate_ui_with_layout(line, layout, |ui| {
+            muted(ui, format!("0–{}", text(highest)));
+            let layout = egui::Layout::left_to_right(egui::Align::Center);
+            ui.with_layout(layout, |ui| muted_line(ui, what));
         });
         let size = ui.available_size();
         if size.y < LABELS + 12.0 || values.is_empty() {

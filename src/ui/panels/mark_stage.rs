@@ -3,6 +3,7 @@
 //!
 //! Outlines are in pixels of the original, so that an object means the same in every view of its picture.
 
+use super::compare_stage::Places;
 use super::edit_stage::Mapping;
 use crate::analysis::outline::{contains, region_bounds};
 use crate::ui::document::Document;
@@ -12,11 +13,11 @@ use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline_below, ink, muted, name_field, segments};
-use crate::view::figure::{PixelRect, head_name};
+use crate::view::figure::{PixelRect, fitted, head_name};
 use crate::view::{Command, MarkedObject, Parts, ViewState};
 use egui::{
     Align, Align2, Color32, CursorIcon, Key, Layout, PointerButton, Pos2, Rect, Response, Role,
-    Slider, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
+    Sense, Slider, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
 };
 
 const HEIGHT: f32 = 36.0;
@@ -24,6 +25,10 @@ const HEIGHT: f32 = 36.0;
 const SLIP: f32 = 4.0;
 /// Points of a gesture are at least this far apart, in points on screen.
 const STEP: f32 = 2.0;
+/// Distance of the readout from the edges of the stage and of the picture, in points.
+const MARGIN: f32 = 10.0;
+/// Largest width of the object's name in it, a multiple of the type size.
+const NAME_WIDTH: f32 = 12.0;
 
 /// Whether the view shows pictures that can be marked.
 fn can_mark(state: &ViewState) -> bool {
@@ -251,9 +256,9 @@ fn ring(ui: &Ui, at: Pos2, radius: f32) {
     ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
 }
 
-/// The answer to "which head looks at this?": beside the picture if there is room, else in the corner of the stage that
-/// hides least of the objects.
-pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
+/// The answer to "which head looks at this?" on the stage of the first answer: beside the picture if there is room, else
+/// in the corner of the picture that hides least of the labels and the objects.
+pub fn readout(cx: &PaneContext<'_>, ui: &Ui, places: &Places, doc: &Document) {
     let Some(object) = cx.shown.chosen_object().filter(|_| can_mark(cx.shown)) else { return };
     let ranking = cx.ranking(doc);
     let Some(best) = ranking.first() else { return };
@@ -261,28 +266,33 @@ pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let chance = object.inside(&doc.trace).chance();
     let line = format!(
         "“{}”: {} looks at it most, {:.1} %",
-        object.name,
+        fitted(&object.name, true, NAME_WIDTH),
         head_name(best.layer, best.head),
         inside * 100.0
     );
-    let of = format!("the object covers {:.1} % of the patches · B shows the head", chance * 100.0);
+    let of = format!("{:.1} % of the patches · B shows the head", chance * 100.0);
     let painter = ui.painter();
-    let line = painter.layout_no_wrap(line, theme::strong(theme::SMALL), color.text);
-    let of = painter.layout_no_wrap(of, theme::plain(theme::SMALL), color.muted);
+    let width = (places.first.width() - 2.0 * MARGIN - 16.0).clamp(80.0, 360.0);
+    let spoken = format!("{line}, {of}");
+    let line = painter.layout(line, theme::strong(theme::SMALL), color.text, width);
+    let of = painter.layout(of, theme::plain(theme::SMALL), color.muted, width);
     let size = vec2(line.size().x.max(of.size().x) + 16.0, line.size().y + of.size().y + 12.0);
-    let place = place_of_readout(cx, rect, size, doc);
+    let place = place_of_readout(cx, places, size, doc);
+    let response = ui.interact(place, ui.scope_id().with("head of the object"), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &spoken));
     painter.rect_filled(place, 4.0, color.panel.gamma_multiply(0.94));
     let below = line.size().y + 2.0;
     painter.galley(place.min + vec2(8.0, 5.0), line, color.text);
     painter.galley(place.min + vec2(8.0, 5.0 + below), of, color.muted);
 }
 
-/// A place of `size` on the stage for the readout.
-fn place_of_readout(cx: &PaneContext<'_>, stage: Rect, size: Vec2, doc: &Document) -> Rect {
-    const MARGIN: f32 = 10.0;
+/// A place of `size` on the stage of the first answer for the readout.
+fn place_of_readout(cx: &PaneContext<'_>, places: &Places, size: Vec2, doc: &Document) -> Rect {
+    let stage = places.first;
     let room = stage.shrink(MARGIN);
     let [left, right] = [Align2::LEFT_TOP, Align2::RIGHT_TOP]
         .map(|corner| corner.align_size_within_rect(size, room));
+    let is_free = |place: &Rect| !places.labels.iter().any(|label| label.intersects(*place));
     let Some(figure) = cx.stage.figure() else { return left };
     let scale = stage.width() / (figure.size[0] as f32).max(1.0);
     let on_screen = |rect: PixelRect| {
@@ -290,14 +300,21 @@ fn place_of_readout(cx: &PaneContext<'_>, stage: Rect, size: Vec2, doc: &Documen
         Rect::from_min_size(min, vec2(rect.width, rect.height) * scale)
     };
     let picture = on_screen(figure.visible());
-    let beside = [left, right].into_iter().find(|place| !place.intersects(picture));
-    if let Some(place) = beside {
+    // Below a label of the same corner there may be room as well.
+    let below = |place: Rect| {
+        let over = places.labels.iter().filter(|label| label.intersects(place));
+        let lowest = over.map(|label| label.bottom() + MARGIN / 2.0).fold(place.top(), f32::max);
+        place.translate(vec2(0.0, lowest - place.top()))
+    };
+    let beside = [left, right, below(left), below(right)];
+    let free = beside.into_iter().find(|place| is_free(place) && !place.intersects(picture));
+    if let Some(place) = free {
         return place;
     }
     let content = on_screen(figure.content);
     let objects = objects_on_screen(cx.shown, doc, content);
-    let hidden = |place: &Rect| -> f32 {
-        let areas = objects.iter().map(|object| object.intersect(*place));
+    let hidden = |place: &Rect, of: &[Rect]| -> f32 {
+        let areas = of.iter().map(|one| one.intersect(*place));
         areas.filter(|area| area.is_positive()).map(|area| area.area()).sum()
     };
     // Below the picture are caption and legend.
@@ -309,7 +326,19 @@ fn place_of_readout(cx: &PaneContext<'_>, stage: Rect, size: Vec2, doc: &Documen
         Rect::from_min_size(lower[0] + vec2(MARGIN, -MARGIN - size.y), size),
         Rect::from_min_size(lower[1] + vec2(-MARGIN - size.x, -MARGIN - size.y), size),
     ];
-    let best = inside.into_iter().min_by(|a, b| hidden(a).total_cmp(&hidden(b)));
+    // A label names what is seen: it is never covered where another place is left.
+    let cost = |place: &Rect| (hidden(place, &places.labels), hidden(place, &objects));
+    // Near the edge of the stage, a picture may be narrower than the text.
+    let within = |place: Rect| {
+        let least = room.min - place.min;
+        let most = room.max - place.max;
+        place.translate(Vec2::ZERO.max(least).min(most.max(least)))
+    };
+    let inside = inside.into_iter().map(within).flat_map(|place| [place, below(place)]);
+    let best = inside.min_by(|a, b| {
+        let ([labels, own], [others, other]) = (cost(a).into(), cost(b).into());
+        f32::total_cmp(&labels, &others).then(f32::total_cmp(&own, &other))
+    });
     best.unwrap_or(left)
 }
 

@@ -26,6 +26,8 @@ const LEAST_LIST: f32 = 110.0;
 pub(super) const MOST_SIDE: f32 = 56.0;
 /// A side of a cell that is large enough for the pointer, in points.
 const LEAST_SIDE: f32 = 10.0;
+/// Rows of such cells that come before the colour bar where the panel is low.
+const ROWS_FIRST: usize = 8;
 
 /// The layer × head matrix.
 #[derive(Default)]
@@ -46,7 +48,13 @@ impl PaneUi for MatrixPane {
             quantity::missing(cx, ui, doc, state.quantity);
             return;
         }
-        let available = ui.available_size() - vec2(0.0, color_bar::HEIGHT + theme::GRID);
+        let mut available = ui.available_size();
+        let without_bar = available.y - color_bar::HEIGHT - theme::GRID;
+        let rows = matrix.layers.min(ROWS_FIRST) as f32;
+        let shows_bar = without_bar >= TOP + LEAST_SIDE * rows;
+        if shows_bar {
+            available.y = without_bar;
+        }
         if available.x < 60.0 || available.y < 60.0 || matrix.values.is_empty() {
             return;
         }
@@ -63,7 +71,9 @@ impl PaneUi for MatrixPane {
         ui.painter().image(colors, cells, uv, Color32::WHITE);
         headers(cx, ui, cells, &matrix, &state);
         body(cx, ui, cells, &matrix, &state);
-        color_bar::show(cx, ui, &state, &matrix, cells.x_range());
+        if shows_bar {
+            color_bar::show(cx, ui, &state, &matrix, cells.x_range());
+        }
     }
 }
 

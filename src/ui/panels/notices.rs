@@ -13,6 +13,10 @@ const WIDTH: f32 = 560.0;
 const SHOWN: usize = 3;
 /// Margins and outline of a frame, both sides.
 const FRAME: f32 = 26.0;
+/// Distance from the upper edge of the stage.
+const TOP: f32 = 12.0;
+/// Height of the line that counts earlier messages.
+const EARLIER: f32 = 60.0;
 
 /// Messages and tasks.
 #[derive(Default)]
@@ -33,11 +37,11 @@ impl PaneUi for Notices {
         self.lists_all &= hidden > 0;
         let first = if self.lists_all { 0 } else { hidden };
         let shown: Vec<Notice> = cx.notices.iter().skip(first).cloned().collect();
-        let height = (stage.height() * 0.7).max(120.0);
+        let height = room(cx, ui, stage);
         egui::Area::new(egui::Id::unique("notices"))
             .order(egui::Order::Foreground)
             .pivot(Align2::CENTER_TOP)
-            .fixed_pos(pos2(stage.center().x, stage.top() + 12.0))
+            .fixed_pos(pos2(stage.center().x, stage.top() + TOP))
             .show(ui.ctx(), |ui| {
                 let frame = |color| {
                     Frame::popup(ui.style())
@@ -72,14 +76,23 @@ impl PaneUi for Notices {
                         }
                     });
                 };
-                if self.lists_all {
-                    let scroll = egui::ScrollArea::vertical().id_salt("notices");
-                    scroll.max_height(height).show(ui, list);
-                } else {
-                    list(ui);
-                }
+                // The last message is in sight; a list of all begins with the first.
+                let scroll = egui::ScrollArea::vertical().id_salt(("notices", self.lists_all));
+                scroll.stick_to_bottom(!self.lists_all).max_height(height).show(ui, list);
             });
     }
+}
+
+/// The height for messages: as far as the caption below the picture, which stays legible.
+fn room(cx: &PaneContext<'_>, ui: &Ui, stage: Rect) -> f32 {
+    /// Messages stay legible themselves.
+    const LEAST: f32 = 160.0;
+    let share = stage.height() * 0.7;
+    let figure = cx.stage.figure().filter(|_| cx.data_set().is_none() && cx.is_view());
+    let picture = figure.map(|figure| figure.visible().bottom() / ui.ctx().pixels_per_point());
+    let earlier = if cx.notices.len() > SHOWN { EARLIER } else { 0.0 };
+    let above_caption = picture.map_or(share, |bottom| bottom - 2.0 * TOP - earlier);
+    share.min(above_caption).max(LEAST)
 }
 
 /// A message in its frame, as wide as its text, so that centred frames are aligned below each other.

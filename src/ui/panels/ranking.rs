@@ -12,7 +12,7 @@ use crate::ui::value_cache::compared;
 use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, name_field, segments, text_in};
 use crate::view::figure::{head_name, percent};
 use crate::view::{Command, LayerHead};
-use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Rect, Role, Sense, TextWrapMode, Ui, WidgetInfo, pos2, vec2};
 
 const ROW: f32 = 24.0;
 const SHOWN: usize = 40;
@@ -61,16 +61,19 @@ impl PaneUi for Ranking {
                         format!("over {several} answers with “{}”", object.name)
                     }
                 };
+                // The name of the object may be long.
+                ui.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
+                let whole = text.clone();
                 let mut over_all = cx.rank_over_all;
                 let response = ui.checkbox(&mut over_all, text);
                 if response.changed() {
                     cx.intents.send(Intent::RankOverAll(over_all));
                 }
                 response
-                    .on_hover_text(
-                        "The mean over all open answers of this model. A single answer is weak \
-                        evidence: open several traces, or drop a folder of them.",
-                    )
+                    .on_hover_text(format!(
+                        "{whole}: the mean over all open answers of this model. A single answer is \
+                        weak evidence: open several traces, or drop a folder of them."
+                    ))
                     .on_disabled_hover_text(
                         "A single answer is weak evidence. Ask more questions, open several \
                         traces, or drop a folder of them to see the mean over all answers. If an \

@@ -77,7 +77,7 @@ impl PaneUi for StagePane {
                 Parts::Places => on_stage.places(cx, ui, &response),
             }
         }
-        mark_stage::readout(cx, ui, rect, doc);
+        mark_stage::readout(cx, ui, &places, doc);
         compare_stage::line(cx, ui, rect);
         menu(cx, &response, doc);
         busy_line(cx, ui, rect);

@@ -168,6 +168,33 @@ pub fn caption(
     line
 }
 
+/// The caption of the widest selection that pointing at heads and words of the answer leads to: the mean of all layers and
+/// heads, at the answer token with the longest name. The lines that it takes are kept free below a picture that must not
+/// move while the selection changes.
+pub fn widest_caption(
+    state: &ViewState,
+    meta: &TraceMeta,
+    second: Option<&TraceMeta>,
+    readout: impl Into<Readout>,
+) -> Vec<TextRun> {
+    let mut widest = state.clone();
+    let map = &mut widest.map;
+    (map.layers, map.heads, map.head_set) = (AxisSet::MEAN, AxisSet::MEAN, None);
+    if map.queries.kind == QueryKind::Answer && map.queries.set.only().is_some() {
+        let length = |index: &u32| {
+            let token = meta.tokens.get(meta.prompt_len() + *index as usize);
+            token.map_or(0, |token| token.text.chars().count())
+        };
+        let longest = (0..meta.generated() as u32).max_by_key(length);
+        map.queries = longest.map_or_else(|| map.queries.clone(), Queries::answer);
+    }
+    let mut readout = readout.into();
+    // The widest number of a share.
+    readout.shares = readout.shares.map(|share| share.map(|_| 0.999));
+    readout.outside = readout.outside.map(|share| share.map(|_| 0.999));
+    caption(&widest, meta, second, readout)
+}
+
 /// The causal graph of a token: "causal graph · answer token 3 fox · L5 H2 · 6 of 12 nodes within distance 3".
 fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
     let mut parts = vec![vec![TextRun::plain("causal graph")], first_token(state, meta)];

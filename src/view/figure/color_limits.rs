@@ -198,11 +198,11 @@ pub struct Readout {
     pub ends: ColorLimits,
     /// The values of the contour lines of the first and of the second map.
     pub contours: [Option<[f64; 4]>; 2],
-    /// The sum of a density's map that lies beside its picture, on padding, where that is known.
-    pub outside: Option<f32>,
     /// The share of the attention of the first and of the second map on what is shown of the pictures, where the map has
-    /// one.
+    /// one. Padding belongs to its picture.
     pub shares: [Option<f32>; 2],
+    /// The part of each share that lies on padding, beside the cells of a density, where that is known.
+    pub outside: [Option<f32>; 2],
     /// The causal graph, in the view of it.
     pub causal: Option<CausalNumbers>,
     /// The table of activation patching, in the view of it.
@@ -259,7 +259,7 @@ impl Readout {
             other => other,
         };
         let (contours, shares) = ([self.contours[0], None], [self.shares[0], None]);
-        Self { ends, contours, shares, ..self }
+        Self { ends, contours, shares, outside: [self.outside[0], None], ..self }
     }
 
     /// The numbers of two frames of one map each that are shown together.
@@ -269,7 +269,7 @@ impl Readout {
             ends: self.ends.with_second(second.ends),
             contours: [self.contours[0], second.contours[0]],
             shares: [self.shares[0], second.shares[0]],
-            outside: self.outside.filter(|_| second.outside.is_some()),
+            outside: [self.outside[0], second.outside[0]],
             causal: self.causal,
             patching: self.patching,
         }
@@ -280,25 +280,27 @@ impl Readout {
         let named = [
             ("picture_share", self.shares[0]),
             ("second_picture_share", self.shares[1]),
-            ("padding_share", self.outside),
+            ("padding_share", self.outside[0]),
+            ("second_padding_share", self.outside[1]),
         ];
         let line = |(name, share): (&str, Option<f32>)| Some(format!("{name} = {:.6}\n", share?));
         named.into_iter().filter_map(line).collect()
     }
 
-    /// The shares in the caption: of the attention on the picture, and on padding where that does not round to nothing.
+    /// The shares in the caption: of the attention on the picture, and the part of it on padding where that does not round
+    /// to nothing.
     pub(super) fn notes(&self) -> String {
         let share = |share: f32| percent(f64::from(share), 1);
-        let on_picture = match self.shares.map(|one| one.map(share)) {
-            [Some(first), Some(second)] if first != second => {
-                format!(", {first} | {second} on the picture")
-            }
-            [Some(one), _] | [None, Some(one)] => format!(", {one} on the picture"),
-            [None, None] => String::new(),
+        let of_both = |shares: [Option<f32>; 2]| match shares.map(|one| one.map(share)) {
+            [Some(first), Some(second)] if first != second => Some(format!("{first} | {second}")),
+            [Some(one), _] | [None, Some(one)] => Some(one),
+            [None, None] => None,
         };
-        let outside = self.outside.filter(|&sum| sum >= 5e-4);
-        let outside = outside.map(|sum| format!(", {} on padding", share(sum)));
-        on_picture + &outside.unwrap_or_default()
+        let Some(on_picture) = of_both(self.shares) else { return String::new() };
+        let has_padding = self.outside.iter().flatten().any(|&share| share >= 5e-4);
+        let padding = of_both(self.outside).filter(|_| has_padding);
+        let padding = padding.map(|share| format!(" (padding {share})")).unwrap_or_default();
+        format!(", {on_picture} on the picture{padding}")
     }
 }
 
@@ -354,15 +356,20 @@ mod tests {
             outside,
             ..Readout::default()
         };
-        assert_eq!(readout(None, None, Some(0.0001)).notes(), "");
-        assert_eq!(readout(Some(0.209), None, None).notes(), ", 20.9 % on the picture");
-        assert_eq!(readout(Some(0.0004), None, None).notes(), ", < 0.1 % on the picture");
-        assert_eq!(readout(None, None, Some(0.178)).notes(), ", 17.8 % on padding");
-        let both = readout(Some(0.2), None, Some(0.05)).notes();
-        assert_eq!(both, ", 20.0 % on the picture, 5.0 % on padding");
-        let two = readout(Some(0.2), Some(0.001), None).notes();
+        assert_eq!(
+            readout(Some(0.2), None, [Some(0.0001), None]).notes(),
+            ", 20.0 % on the picture"
+        );
+        let none = [None, None];
+        assert_eq!(readout(Some(0.209), None, none).notes(), ", 20.9 % on the picture");
+        assert_eq!(readout(Some(0.0004), None, none).notes(), ", < 0.1 % on the picture");
+        let both = readout(Some(0.2), None, [Some(0.05), None]).notes();
+        assert_eq!(both, ", 20.0 % on the picture (padding 5.0 %)");
+        let two = readout(Some(0.2), Some(0.001), none).notes();
         assert_eq!(two, ", 20.0 % | 0.1 % on the picture");
-        assert_eq!(readout(Some(0.2), Some(0.2), None).notes(), ", 20.0 % on the picture");
+        assert_eq!(readout(Some(0.2), Some(0.2), none).notes(), ", 20.0 % on the picture");
+        let two = readout(Some(0.2), Some(0.4), [Some(0.05), Some(0.0)]).notes();
+        assert_eq!(two, ", 20.0 % | 40.0 % on the picture (padding 5.0 % | 0.0 %)");
     }
 
     #[test]

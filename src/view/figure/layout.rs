@@ -33,7 +33,19 @@ impl Figure {
         caption: &[TextRun],
         readout: impl Into<Readout>,
     ) -> Self {
-        Self::laid_out(state, size, content, caption, &readout.into(), false)
+        Self::laid_out(state, size, content, [caption, &[]], &readout.into(), false)
+    }
+
+    /// The same for a picture that keeps its place while the selection changes: below it there is room for the lines of
+    /// `widest` too.
+    pub fn layout_with_room(
+        state: &ViewState,
+        size: [u32; 2],
+        content: &Content,
+        [caption, widest]: [&[TextRun]; 2],
+        readout: impl Into<Readout>,
+    ) -> Self {
+        Self::laid_out(state, size, content, [caption, widest], &readout.into(), false)
     }
 
     /// The same on a slide: the picture is larger, and the legend has words for an audience.
@@ -44,14 +56,14 @@ impl Figure {
         caption: &[TextRun],
         readout: impl Into<Readout>,
     ) -> Self {
-        Self::laid_out(state, size, content, caption, &readout.into(), true)
+        Self::laid_out(state, size, content, [caption, &[]], &readout.into(), true)
     }
 
     fn laid_out(
         state: &ViewState,
         size: [u32; 2],
         content: &Content,
-        caption: &[TextRun],
+        [caption, widest]: [&[TextRun]; 2],
         readout: &Readout,
         is_slide: bool,
     ) -> Self {
@@ -64,29 +76,31 @@ impl Figure {
             // The column of the foot depends on the content, and the height of the foot depends on the column's width:
             // two passes are enough.
             let mut foot = Foot::new(state, caption, readout, scale);
+            let mut widest = Foot::new(state, widest, readout, scale);
             if is_slide && let Some(legend) = &mut foot.legend {
                 legend.tell(&readout.ends);
             }
             let margin = if is_slide { SLIDE_MARGIN } else { MARGIN } * scale;
             let inner =
                 PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
-            if let Some(legend) = &mut foot.legend {
+            for legend in [&mut foot, &mut widest].into_iter().filter_map(|f| f.legend.as_mut()) {
                 legend.fit(inner.width / scale);
             }
-            let mut lines = 1;
+            let (mut lines, mut own) = (1, 1);
             let zoom = state.camera.zoom;
             for _ in 0..2 {
                 let height = (STAGE_GAP + LINE * lines as f32) * scale;
                 figure.stage = PixelRect { height: (inner.height - height).max(1.0), ..inner };
                 figure.reset();
                 figure.place(state, content, is_slide);
-                lines = lines.max(foot.lines(figure.column(&inner, zoom, &foot)));
+                own = own.max(foot.lines(figure.column(&inner, zoom, &foot)));
+                lines = lines.max(own).max(widest.lines(figure.column(&inner, zoom, &widest)));
             }
             let column = figure.column(&inner, zoom, &foot);
             let below = figure.footing(zoom).bottom().max(figure.lowest());
             // Panned content must not overlap the foot.
             figure.stage.height = (below - figure.stage.y).clamp(0.0, figure.stage.height);
-            foot.place(&mut figure, column, below, lines);
+            foot.place(&mut figure, column, below, own);
         } else {
             figure.place(state, content, is_slide);
         }

@@ -27,7 +27,7 @@ mod tree_layout;
 mod type_metrics;
 
 pub use axes::{labelled, sides, step_for};
-pub use caption::{caption, caption_of_heads, token_name, token_names, token_text};
+pub use caption::{caption, caption_of_heads, token_name, token_names, token_text, widest_caption};
 pub use causal::causal_ink;
 pub use color_limits::{CausalNumbers, ColorLimits, PatchNumbers, Readout};
 pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile, content_aspect};
