@@ -7,14 +7,10 @@
 use super::error::Result;
 use super::event::Page;
 use super::session::DecoderPart;
-use crate::trace::RowStats;
-use crate::trace::{Query, STAT_COUNT, TraceBuilder};
+use crate::trace::{Query, ROW_SUM_TOLERANCE, RowStats, STAT_COUNT, TraceBuilder};
 use half::f16;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Permitted deviation from 1 of a query's sum of attention.
-const ROW_SUM_TOLERANCE: f32 = 1e-2;
 
 /// Collects the attention of one decoder call.
 pub(super) struct Collector<'a> {
@@ -128,8 +124,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The worst row sum under the manifest's scale, if it is not close to 1. Every row is the output of a softmax; f16
-    /// rounding changes the sum by up to 1e-3.
+    /// The worst row sum under the manifest's scale, if it is not close to 1.
     pub fn wrong_row_sum(&self) -> Option<f32> {
         let sum = self.scaled_row_sum? / self.stats_of.scale();
         let close = (1.0 - ROW_SUM_TOLERANCE)..=(1.0 + ROW_SUM_TOLERANCE);

@@ -27,7 +27,7 @@ const META_KEY: &str = "vlmtrace";
 /// The metadata describes each position; the longest contexts need megabytes.
 pub(super) const MAX_META_BYTES: usize = 64 << 20;
 /// Layers × heads of a model, including the vision tower: ten times the number of the largest models.
-const MAX_MAPS: u64 = 1 << 18;
+pub const MAX_MAPS: u64 = 1 << 18;
 /// Views of one question, and canvases: pictures, tiles, frames.
 const MAX_SPANS: usize = 4096;
 /// Entries of a page [L, H, T] where no page is kept.

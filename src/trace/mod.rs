@@ -28,7 +28,7 @@ mod words;
 pub use axes::{AnswerIndex, Head, Key, Layer, Query, Shape};
 pub use build::{AnswerToken, TraceBuilder};
 pub use error::TraceError;
-pub use file::{FORMAT_MAJOR, FORMAT_MINOR, FORMAT_OF_ONE_CANVAS};
+pub use file::{FORMAT_MAJOR, FORMAT_MINOR, FORMAT_OF_ONE_CANVAS, MAX_MAPS};
 pub use meta::{
     CanvasMode, ImageAttention, LayerKind, ModelInfo, PositionCheck, PreprocessInfo,
     PreprocessMode, Provenance, RequestInfo, Sampling, Timings, TokenInfo, TokenKind, TraceMeta,
@@ -36,7 +36,7 @@ pub use meta::{
 };
 pub use pages::GRADIENT_ATTENTION;
 pub use python_call::PythonCall;
-pub use row_stats::{RowStats, STAT_COUNT, Stat};
+pub use row_stats::{ROW_SUM_TOLERANCE, RowStats, STAT_COUNT, Stat};
 pub use source::{FileStamp, RemoteBytes};
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
 pub use tensor::{Dtype, MapKeys, PictureView, TensorView, Trace, TraceId};

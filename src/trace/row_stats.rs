@@ -17,6 +17,10 @@ static TABLE: LazyLock<Vec<[f32; 2]>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Largest difference from 1 of the attention's sum over a row. Every row is the output of a softmax; its rounding to f16
+/// changes the sum by up to 1e-3.
+pub const ROW_SUM_TOLERANCE: f32 = 1e-2;
+
 /// The overview numbers that are kept for each row, layer and head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stat {

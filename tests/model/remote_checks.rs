@@ -470,6 +470,9 @@ fn an_answer_is_checked_against_its_prompt_and_its_request() {
             answer.file[end - 2..end].copy_from_slice(&bytes);
         });
     }
+    refused("no sum of 1", "sum is not 1", &|answer| {
+        answer.file[weights.start as usize..weights.end as usize].fill(0);
+    });
     // More than was asked for.
     let few = |options: &mut AskOptions| options.sampling.max_new_tokens = 1;
     assert!(asked(None, &few, &|_| {}).map(drop).unwrap_err().contains("one too many"));
@@ -497,6 +500,10 @@ fn rows_for_the_stage_are_checked_when_they_come() {
     };
     refused("statistics", "no model returns", &|token| token.1[..4].fill(0xff));
     refused("weights", "no model returns", &|token| token.1[stats_bytes..].fill(0xff));
+    refused("no sum of 1", "sum is not 1", &|token| {
+        let keys = token.0["keys"].as_u64().unwrap() as usize;
+        token.1[stats_bytes..stats_bytes + 2 * keys].fill(0);
+    });
     refused("cut", "fill their payload", &|token| token.1.truncate(token.1.len() - 1));
     refused("query", "is of position", &|token| token.0["query"] = json!(0));
     refused("keys", "keys", &|token| token.0["keys"] = json!(1 << 24));

@@ -2,11 +2,11 @@
 //! numbers are checked as those of a graph in this process.
 
 use crate::model::request::Rows;
-use crate::trace::{Dtype, Trace, TraceBuilder, TraceMeta};
+use crate::trace::{Dtype, ROW_SUM_TOLERANCE, Trace, TraceBuilder, TraceMeta};
 use half::f16;
 
 /// Largest weight of a softmax, with room for the rounding of f16.
-const MOST_WEIGHT: f32 = 1.01;
+const MOST_WEIGHT: f32 = 1.0 + ROW_SUM_TOLERANCE;
 
 /// The limits that its request sets to an answer.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,8 @@ pub fn fault_of_numbers(trace: &Trace) -> Option<String> {
         "attention.weights" => {
             let is_sound = |row: usize| {
                 let page = trace.page_bytes(row);
-                page.is_some_and(|page| are_weights(&page, trace.meta().attention_scale))
+                let (keys, scale) = (trace.shape().positions, trace.meta().attention_scale);
+                page.is_some_and(|page| are_rows(&page, keys, scale))
             };
             let all = (0..trace.rows().len()).all(is_sound);
             (!all).then(|| format!("`{name}` {UNSOUND}"))
@@ -140,8 +141,19 @@ fn fault_of_tensor(trace: &Trace, name: &str) -> Option<String> {
 }
 
 /// The end of a sentence about numbers that no model returns.
-pub const UNSOUND: &str =
-    "holds numbers that no model returns: not finite, or no weights from 0 to 1";
+pub const UNSOUND: &str = "holds numbers that no model returns: not finite, no weights from 0 to 1, or weights of a head whose sum is not 1";
+
+/// Whether little-endian f16 numbers are attention weights times `scale`, the weights of each query and head over `keys` keys one
+/// after the other: each is the output of a softmax, as the last query of a graph in this process is checked to be.
+pub fn are_rows(bytes: &[u8], keys: usize, scale: f32) -> bool {
+    let is_one = |row: &[u8]| {
+        let weights = row.chunks_exact(size_of::<f16>());
+        let weights = weights.map(|bytes| bytemuck::pod_read_unaligned::<f16>(bytes).to_f32());
+        (weights.sum::<f32>() / scale - 1.0).abs() <= ROW_SUM_TOLERANCE
+    };
+    let row_bytes = (keys * size_of::<f16>()).max(1);
+    are_weights(bytes, scale) && bytes.chunks(row_bytes).all(is_one)
+}
 
 /// Whether little-endian f16 numbers are attention weights times `scale`.
 pub fn are_weights(bytes: &[u8], scale: f32) -> bool {

@@ -3,12 +3,13 @@
 //! Reading never waits. What a reader misses is fetched next, before the rest of the file.
 
 use super::connection::Connection;
-use super::expected::{UNSOUND, are_finite, are_weights};
+use super::expected::{UNSOUND, are_finite, are_rows, are_weights};
 use super::read::{does_not_fit, read_into, read_message};
 use super::stage::Stage;
 use crate::job::CancelToken;
 use crate::model::error::ModelError;
 use crate::trace::{Dtype, RemoteBytes};
+use half::f16;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -30,8 +31,15 @@ struct State {
     failure: Option<String>,
 }
 
-/// Places of numbers in a file that have not been checked.
-type Unchecked = Vec<(Dtype, Range<u64>)>;
+/// Numbers of a file that are checked when they arrive.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    pub dtype: Dtype,
+    /// Their place in the file.
+    pub place: Range<u64>,
+    /// Number of keys, where they are the weights of one query and head after the other.
+    pub keys: Option<usize>,
+}
 
 /// The file of a trace there.
 #[derive(Debug)]
@@ -42,8 +50,8 @@ pub struct RemoteFile {
     state: Mutex<State>,
     /// Cancelled when nobody has the file any more: a server that does not answer would hold up the thread for ever.
     is_dropped: CancelToken,
-    /// The places of numbers that have not been checked, and the scale of weights.
-    numbers: OnceLock<(Unchecked, f32)>,
+    /// The numbers that are checked, and the scale of weights.
+    numbers: OnceLock<(Vec<Numbers>, f32)>,
 }
 
 impl Drop for RemoteFile {
@@ -95,6 +103,27 @@ impl State {
         (start < end).then_some(start..end)
     }
 
+    /// Whether the weights of the queries and heads at `place` are sound that lie in a range and have arrived in full.
+    fn has_sound_rows(
+        &self,
+        range: &Range<u64>,
+        place: &Range<u64>,
+        keys: usize,
+        scale: f32,
+    ) -> bool {
+        let row_bytes = (keys * size_of::<f16>()).max(1);
+        let Some(rows) = enclosing(range, place, row_bytes as u64) else { return true };
+        let mut rows = rows.clone().step_by(row_bytes).map(|at| at..at + row_bytes as u64);
+        rows.all(|row| self.missing_in(&row).is_some() || are_rows(&self.bytes(&row), keys, scale))
+    }
+
+    /// The bytes of a range; those that have not arrived are 0.
+    fn bytes(&self, range: &Range<u64>) -> Vec<u8> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.copy(range.start, &mut bytes);
+        bytes
+    }
+
     fn copy(&self, offset: u64, bytes: &mut [u8]) {
         let mut done = 0;
         while done < bytes.len() {
@@ -138,6 +167,15 @@ impl RemoteBytes for RemoteFile {
     }
 }
 
+/// The parts of `place`, `part` bytes each, that lie in a range in full or in part.
+fn enclosing(range: &Range<u64>, place: &Range<u64>, part: u64) -> Option<Range<u64>> {
+    let part = part.max(1);
+    let (start, end) = (range.start.max(place.start), range.end.min(place.end));
+    let first = place.start + start.saturating_sub(place.start) / part * part;
+    let last = place.start + end.saturating_sub(place.start).div_ceil(part) * part;
+    (start < end).then(|| first..last.min(place.end))
+}
+
 /// The next step of the thread.
 enum Next {
     Fetch(Range<u64>),
@@ -168,30 +206,27 @@ impl RemoteFile {
         }
     }
 
-    /// Checks numbers at these places when they arrive from now on.
-    pub fn check_numbers(&self, places: Vec<(Dtype, Range<u64>)>, scale: f32) {
+    /// Checks these numbers when they arrive from now on.
+    pub fn check_numbers(&self, numbers: Vec<Numbers>, scale: f32) {
         // Set once, before anything is fetched.
-        let _ = self.numbers.set((places, scale));
+        let _ = self.numbers.set((numbers, scale));
     }
 
     /// Whether the numbers in a range are sound that lie there in full or in part. Bytes that have not arrived are 0,
-    /// which never makes a number unsound.
-    fn is_sound(&self, range: &Range<u64>) -> bool {
-        let Some((places, scale)) = self.numbers.get() else { return true };
+    /// which never makes a number unsound. The sum over the keys is checked when the last of its weights is there.
+    pub fn is_sound(&self, range: &Range<u64>) -> bool {
+        let Some((numbers, scale)) = self.numbers.get() else { return true };
         let state = self.state();
-        places.iter().all(|(dtype, place)| {
+        numbers.iter().all(|Numbers { dtype, place, keys }| {
             let size = (dtype.bitsize() / 8).max(1) as u64;
-            let (start, end) = (range.start.max(place.start), range.end.min(place.end));
-            if start >= end {
-                return true;
-            }
-            let start = place.start + (start - place.start) / size * size;
-            let end = (place.start + (end - place.start).div_ceil(size) * size).min(place.end);
-            let mut bytes = vec![0; (end - start) as usize];
-            state.copy(start, &mut bytes);
-            match dtype {
-                Dtype::F16 => are_weights(&bytes, *scale),
-                Dtype::F32 => are_finite(&bytes),
+            let Some(whole) = enclosing(range, place, size) else { return true };
+            let bytes = state.bytes(&whole);
+            match (dtype, keys) {
+                (Dtype::F16, Some(keys)) => {
+                    are_weights(&bytes, *scale) && state.has_sound_rows(range, place, *keys, *scale)
+                }
+                (Dtype::F16, None) => are_weights(&bytes, *scale),
+                (Dtype::F32, _) => are_finite(&bytes),
                 _ => true,
             }
         })
@@ -323,7 +358,7 @@ mod tests {
     #[test]
     fn numbers_are_checked_however_they_are_cut() {
         let weights: Vec<u8> =
-            [0.0, 1.0, 0.5].iter().flat_map(|&n| half::f16::from_f32(n).to_le_bytes()).collect();
+            [0.0, 1.0, 0.5].iter().flat_map(|&n| f16::from_f32(n).to_le_bytes()).collect();
         let arrives = |bytes: &[u8], cut: usize| {
             let file = RemoteFile {
                 connection: Weak::new(),
@@ -333,7 +368,9 @@ mod tests {
                 is_dropped: CancelToken::new(),
                 numbers: OnceLock::new(),
             };
-            file.check_numbers(vec![(Dtype::F16, 11..17), (Dtype::F32, 20..28)], 1.0);
+            let numbers = [(Dtype::F16, 11..17), (Dtype::F32, 20..28)];
+            let numbers = numbers.map(|(dtype, place)| Numbers { dtype, place, keys: None });
+            file.check_numbers(numbers.to_vec(), 1.0);
             let (first, rest) = bytes.split_at(cut);
             [(11, first), (11 + cut as u64, rest)].into_iter().all(|(start, bytes)| {
                 file.insert(start, bytes);
@@ -351,6 +388,42 @@ mod tests {
                 wrong[at - 1] = 0xff;
                 assert!(!arrives(&wrong, cut), "{at}, cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn sums_over_keys_are_checked_however_the_weights_are_cut() {
+        let bytes = |weights: &[f32]| -> Vec<u8> {
+            let all = weights.iter().flat_map(|&n| f16::from_f32(4.0 * n).to_le_bytes());
+            all.collect()
+        };
+        // Ranges of three bytes, the last ones first.
+        let arrives = |weights: &[f32]| {
+            let place = 5..5 + 2 * weights.len() as u64;
+            let file = RemoteFile {
+                connection: Weak::new(),
+                number: 1,
+                length_bytes: place.end,
+                state: Mutex::default(),
+                is_dropped: CancelToken::new(),
+                numbers: OnceLock::new(),
+            };
+            let numbers = Numbers { dtype: Dtype::F16, place: place.clone(), keys: Some(3) };
+            file.check_numbers(vec![numbers], 4.0);
+            let bytes = bytes(weights);
+            (0..bytes.len()).step_by(3).rev().all(|at| {
+                let part = &bytes[at..(at + 3).min(bytes.len())];
+                let start = place.start + at as u64;
+                file.insert(start, part);
+                file.is_sound(&(start..start + part.len() as u64))
+            })
+        };
+        let sound = [0.5, 0.25, 0.25, 1.0, 0.0, 0.0, 0.3, 0.3, 0.4];
+        assert!(arrives(&sound));
+        for at in 0..sound.len() {
+            let mut wrong = sound;
+            wrong[at] = if wrong[at] > 0.5 { 0.5 } else { wrong[at] + 0.02 };
+            assert!(!arrives(&wrong), "{at}");
         }
     }
 

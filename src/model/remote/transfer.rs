@@ -2,9 +2,9 @@
 
 use super::connection::{Call, Connection};
 use super::expected::{
-    Expected, Limits, UNSOUND, are_finite, are_weights, fault_of_numbers, fault_of_small_numbers,
+    Expected, Limits, UNSOUND, are_finite, are_rows, fault_of_numbers, fault_of_small_numbers,
 };
-use super::file::RemoteFile;
+use super::file::{Numbers, RemoteFile};
 use super::frame::MAX_MESSAGE_BYTES;
 use super::message::{Maps, PageMessage, TensorInfo, TokenMessage};
 use super::read::{does_not_fit, read_into, read_message};
@@ -12,7 +12,9 @@ use super::stage::Stage;
 use crate::job::CancelToken;
 use crate::model::error::Result;
 use crate::model::event::{Page, TokenEvent};
-use crate::trace::{AnswerToken, Dtype, Query, STAT_COUNT, Trace, TraceBuilder, TraceMeta};
+use crate::trace::{
+    AnswerToken, Dtype, MAX_MAPS, Query, STAT_COUNT, Trace, TraceBuilder, TraceMeta,
+};
 use half::f16;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,8 +25,6 @@ use std::sync::Arc;
 const READ_BYTES: u64 = 16 << 20;
 /// Requests on their way at the same time, so that none waits for the next one to be sent.
 const READS_AHEAD: usize = 2;
-/// Layers × heads of a model, as in a trace's file.
-const MAX_MAPS: u64 = 1 << 18;
 
 /// The trace under construction of a `prompt` message; the error is the reason why it does not fit.
 pub fn builder_of(
@@ -180,7 +180,7 @@ impl Growth {
         if payload.len() != wanted.len() * map_bytes {
             return Err("the weights of a row do not fill their payload".into());
         }
-        if !are_weights(payload, self.scale) {
+        if !are_rows(payload, page.keys, self.scale) {
             return Err(format!("a row {UNSOUND}"));
         }
         let mut there = page.there.as_ref().map_or_else(Vec::new, |there| there.to_vec());
@@ -319,15 +319,21 @@ impl Received {
         if let Some(fault) = fault_of_small_numbers(&trace) {
             return Err(does_not_fit(&connection, &fault));
         }
-        let places = trace.places_in_file().map(|(_, dtype, place)| (dtype, place)).collect();
-        file.check_numbers(places, trace.meta().attention_scale);
+        let positions = trace.shape().positions;
+        let places = trace.places_in_file().map(|(name, dtype, place)| {
+            let keys = (name == "attention.weights").then_some(positions);
+            Numbers { dtype, place, keys }
+        });
+        file.check_numbers(places.collect(), trace.meta().attention_scale);
+        if !ranges.iter().all(|(range, _)| file.is_sound(range)) {
+            return Err(does_not_fit(&connection, &format!("its attention {UNSOUND}")));
+        }
         for (query, stats) in growth.stats() {
             let place = trace.row_of_query(query).and_then(|row| trace.place_of_stats(row));
             if let Some(place) = place {
                 file.insert(place.start, bytemuck::cast_slice(stats));
             }
         }
-        let positions = trace.shape().positions;
         for (query, map, weights) in growth.arrived() {
             let Some(row) = trace.row_of_query(query) else { continue };
             let mut bytes = bytemuck::cast_slice::<f16, u8>(weights).to_vec();
