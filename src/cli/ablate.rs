@@ -3,7 +3,9 @@
 //! Without an intervention every head is switched off in turn; with one, the answer is scored and generated again
 //! under it.
 
-use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::common::{
+    cancel_on_interrupt, check_writable, print_json, trace_file, usage, with_trace_extension,
+};
 use super::places::{head, numbers, patch_keys, view, word_keys};
 use super::selection::kept;
 use super::trace_model::{FromFlag, Meter, ModelFlags, answer_token_texts, shown};
@@ -35,7 +37,8 @@ Examples:
   vlmscope ablate fox.vlmtrace --keep-patches 2-4,3-6 --from text
   vlmscope ablate fox.vlmtrace --knock-words left --layers 2-5 --json")]
 pub(crate) struct Args {
-    /// The trace.
+    /// The trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     /// Switch off this head: LAYER.HEAD, both counted from 0 (may be repeated).
     #[arg(long, value_name = "L.H", value_parser = head, group = "change")]

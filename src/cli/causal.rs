@@ -3,7 +3,7 @@
 
 mod report;
 
-use super::common::{cancel_on_interrupt, check_writable, usage, with_trace_extension};
+use super::common::{cancel_on_interrupt, check_writable, file_to_change, trace_file, usage};
 use super::npy;
 use super::trace_model::{Meter, ModelFlags, shown};
 use crate::analysis::causal::{
@@ -34,8 +34,9 @@ Examples:
   vlmscope causal fox.vlmtrace --token 3 --stored         what the trace holds
   vlmscope causal --matrix attention.npy                  rows of one attention matrix, the last explained")]
 pub(crate) struct Args {
-    /// The trace; the graphs are added to this file unless --out names another.
-    #[arg(required_unless_present = "matrix")]
+    /// The trace, or captured:N for a sample trace; the graphs are added to this file unless --out
+    /// names another.
+    #[arg(required_unless_present = "matrix", value_parser = trace_file())]
     trace: Option<PathBuf>,
     /// Answer token to explain, counted from 0.
     #[arg(long, value_name = "I", required_unless_present = "matrix")]
@@ -252,7 +253,7 @@ fn of_trace(
     cancel: &CancelToken,
 ) -> anyhow::Result<()> {
     let trace = Trace::open(path)?;
-    let out = args.out.as_deref().map_or_else(|| Ok(path.to_owned()), with_trace_extension)?;
+    let out = file_to_change(path, args.out.as_deref())?;
     check_writable(&out)?;
     let request = CausalRequest {
         answer,

@@ -6,7 +6,7 @@ use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{ModelInfo, STAT_COUNT, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
+use crate::trace::{ModelInfo, STAT_COUNT, Stat, Timings, TokenKind, Trace, ViewOf, WORD_MARKS};
 use crate::view::figure::head_name;
 use crate::view::{MapChoice, Queries};
 use serde_json::json;
@@ -120,6 +120,21 @@ fn as_json(trace: &Trace) -> serde_json::Value {
     })
 }
 
+/// The times that were measured; a dash stands for the others.
+fn timings(of: &Timings) -> String {
+    let steps = [
+        ("preprocess", of.preprocess),
+        ("vision", of.vision),
+        ("prefill", of.prefill),
+        ("decode", of.decode),
+    ];
+    let text = |(name, seconds): (&str, f64)| match seconds > 0.0 {
+        true => format!("{name} {seconds:.3} s"),
+        false => format!("{name} –"),
+    };
+    steps.map(text).join(" · ")
+}
+
 fn as_text(trace: &Trace) -> anyhow::Result<()> {
     let meta = trace.meta();
     let shape = trace.shape();
@@ -183,17 +198,8 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
     if let Some(reason) = &meta.unplaced {
         writeln!(out, "picture    its tokens have no place: {reason}")?;
     }
-    let timings = meta.timings;
-    writeln!(
-        out,
-        "timings    preprocess {:.3} s · vision {:.3} s · prefill {:.3} s · decode {:.3} s · {} {}",
-        timings.preprocess,
-        timings.vision,
-        timings.prefill,
-        timings.decode,
-        meta.provenance.provider,
-        meta.provenance.runtime
-    )?;
+    let (timings, provenance) = (timings(&meta.timings), &meta.provenance);
+    writeln!(out, "timings    {timings} · {} {}", provenance.provider, provenance.runtime)?;
     answer_table(out, trace)?;
     writeln!(out, "\ntensors")?;
     for (name, dtype, shape, bytes) in trace.tensors() {

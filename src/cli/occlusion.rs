@@ -1,6 +1,8 @@
 //! `vlmscope occlusion`: covers the picture part by part, and measures the effect of each part on the answer.
 
-use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::common::{
+    cancel_on_interrupt, check_writable, file_to_change, print_json, trace_file, usage,
+};
 use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
 use crate::model::{
     BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion, only_view,
@@ -25,7 +27,9 @@ Examples:
   vlmscope occlusion fox.vlmtrace --fill blur --out fox-blur.vlmtrace
   vlmscope render fox.vlmtrace --map map.occlusion --token 3 --out occlusion.png")]
 pub(crate) struct Args {
-    /// The trace; the map is added to this file unless --out names another.
+    /// The trace, or captured:N for a sample trace; the map is added to this file unless --out names
+    /// another.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     /// Windows along each edge of the picture; with as many as patches, each window covers one patch.
     #[arg(long, value_name = "N", default_value_t = FINE_WINDOWS, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -55,10 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
     let span = only_view(&trace, "covered")
         .map_err(|error| usage(format!("{}: {error}", shown(&args.trace))))?;
-    let out = match &args.out {
-        Some(out) => with_trace_extension(out)?,
-        None => args.trace.clone(),
-    };
+    let out = file_to_change(&args.trace, args.out.as_deref())?;
     check_writable(&out)?;
     let options = OcclusionOptions {
         // The map is printed when it is finished; only the window shows the coarse round.

@@ -1,6 +1,6 @@
 //! `vlmscope pack`: a walkthrough with its traces in one file.
 
-use super::common::{Show, human_bytes, usage};
+use super::common::{Show, human_bytes, trace_file, usage};
 use crate::record;
 use crate::terminal;
 use std::io::Write as _;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 Example:
   vlmscope pack tour.toml --out tour.zip && vlmscope record tour.zip --out tour.mp4")]
 pub(crate) struct Args {
-    /// A walkthrough, or a trace to pack its tour.
+    /// A walkthrough, or a trace (captured:N for a sample trace) to pack its tour.
+    #[arg(value_parser = trace_file())]
     walkthrough: PathBuf,
     /// ZIP file to write.
     #[arg(long, value_name = "FILE.zip")]

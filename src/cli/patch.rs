@@ -3,8 +3,8 @@
 mod report;
 
 use super::common::{
-    SiteFlag, cancel_on_interrupt, check_writable, edited, read_picture, usage,
-    with_trace_extension,
+    SiteFlag, cancel_on_interrupt, check_writable, edited, file_to_change, read_picture,
+    trace_file, usage,
 };
 use super::places::{boxes_of_object, known_boxes};
 use super::trace_model::{Meter, ModelFlags, shown};
@@ -45,10 +45,12 @@ Examples:
   vlmscope patch fox.vlmtrace --token 3 --stored                what the trace holds
   vlmscope patch fox.jpg cat.jpg --question \"What is on the left?\" --token 3 --out fox.vlmtrace")]
 pub(crate) struct Args {
-    /// Run A: a trace, or a picture with --question. The result is added to the trace unless --out
-    /// names another file.
+    /// Run A: a trace (or captured:N for a sample trace), or a picture with --question. The result is
+    /// added to the trace unless --out names another file.
+    #[arg(value_parser = trace_file())]
     first: PathBuf,
     /// Picture B: a picture file, sample:N, or a trace of the same question.
+    #[arg(value_parser = trace_file())]
     second: Option<PathBuf>,
     /// Picture B is picture A, blanked.
     #[arg(long, value_enum, value_name = "FILL", conflicts_with_all = ["second", "edit"])]
@@ -125,7 +127,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !is_trace && args.out.is_none() {
         return Err(usage("name the trace to write with --out, where A is a picture"));
     }
-    let out = args.out.as_deref().map_or_else(|| Ok(args.first.clone()), with_trace_extension)?;
+    let out = file_to_change(&args.first, args.out.as_deref())?;
     check_writable(&out)?;
     // A trace is read before the model is loaded, so that a wrong file is named at once.
     let opened = if is_trace { Some(Trace::open(&args.first)?) } else { None };

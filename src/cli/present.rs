@@ -1,6 +1,6 @@
 //! `vlmscope present`: walkthroughs on a large screen.
 
-use super::common::{Show, usage};
+use super::common::{Show, trace_file, usage};
 use crate::gpu::GpuOptions;
 use crate::record::OpenTraces;
 use crate::ui::present::options::PresentOptions;
@@ -20,8 +20,8 @@ Examples:
   vlmscope present tour.zip --loop            repeat without end, for an exhibition
   vlmscope present cat.vlmtrace --display 0 --presenter")]
 pub(crate) struct Args {
-    /// Walkthroughs, packs or traces, in order.
-    #[arg(required = true, value_name = "FILE")]
+    /// Walkthroughs, packs or traces (captured:N for a sample trace), in order.
+    #[arg(required = true, value_name = "FILE", value_parser = trace_file())]
     files: Vec<PathBuf>,
     /// Display of the stage, counted from 0 [default: the last one that is not the main display].
     #[arg(long, value_name = "N")]

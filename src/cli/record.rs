@@ -1,6 +1,8 @@
 //! `vlmscope record`: a walkthrough as a film.
 
-use super::common::{Show, bar, cancel_on_interrupt, note, print_json, replace, size, usage};
+use super::common::{
+    Show, bar, cancel_on_interrupt, note, print_json, replace, size, trace_file, usage,
+};
 use super::selection::PictureFlags;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
@@ -25,7 +27,8 @@ Examples:
   vlmscope record tour.toml --size 960x540 --fps 15 --out tour.gif
   vlmscope record tour.toml --srt --out tour.mp4          captions as tour.srt, not in the picture")]
 pub(crate) struct Args {
-    /// A trace, a walkthrough or a pack.
+    /// A trace (captured:N for a sample trace), a walkthrough or a pack.
+    #[arg(value_parser = trace_file())]
     walkthrough: PathBuf,
     /// Width × height in pixels: 1920x1080, 3840x2160, 1080x1920, 1080x1080, …
     #[arg(long, default_value = "1920x1080", value_parser = size)]

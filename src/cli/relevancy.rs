@@ -2,8 +2,8 @@
 //! word.
 
 use super::common::{
-    MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, human_bytes, load_engine,
-    print_json, progress_bar, show_progress, sink_json, sinks_text, usage,
+    MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, file_to_change, human_bytes,
+    load_engine, print_json, progress_bar, show_progress, sink_json, sinks_text, trace_file, usage,
 };
 use crate::analysis::methods::{Method, Needs, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
@@ -23,7 +23,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = methods_and_examples())]
 pub(crate) struct Args {
-    /// The trace.
+    /// The trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     /// Methods, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "llm")]
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             generated.saturating_sub(1)
         )));
     }
-    let out = args.out.as_ref().unwrap_or(&args.trace);
+    let out = &file_to_change(&args.trace, args.out.as_deref())?;
     check_writable(out)?;
     let cancel = cancel_on_interrupt();
     let bar = progress_bar();

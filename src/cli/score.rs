@@ -5,7 +5,7 @@ mod report;
 
 use super::common::{
     RuntimeFlags, cancel_on_interrupt, load_engine, note, print_json, progress_bar, show_progress,
-    usage,
+    trace_file, usage,
 };
 use super::places::{boxes_of_object, known_boxes};
 use crate::analysis::boxes::{answer_words, boxes_of_word};
@@ -37,7 +37,8 @@ Examples:
   vlmscope score cat.vlmtrace --word cat --boxes cat.json
       cat.json: [{\"noun\": \"cat\", \"box\": [left, top, right, bottom]}], in pixels of the picture")]
 pub(crate) struct Args {
-    /// The trace.
+    /// The trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     /// Methods, or names of maps in the trace, separated by commas [default: the maps in the trace
     /// and all methods that need no gradients].

@@ -1,6 +1,8 @@
 //! `vlmscope steer`: attention of chosen heads turned towards an area, and the answer that the model then gives.
 
-use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::common::{
+    cancel_on_interrupt, check_writable, print_json, trace_file, usage, with_trace_extension,
+};
 use super::places::{boxes_of_object, head, known_boxes, numbers, patch_keys, view, word_keys};
 use super::trace_model::{FromFlag, Meter, ModelFlags, shown};
 use crate::analysis::inside::Inside;
@@ -30,7 +32,8 @@ Examples:
   vlmscope steer fox.vlmtrace --patches 2-4,3-6 --strength=-6 --out steered.vlmtrace
   vlmscope steer fox.vlmtrace --words left --from answer --json")]
 pub(crate) struct Args {
-    /// The trace.
+    /// The trace, or captured:N for a sample trace.
+    #[arg(value_parser = trace_file())]
     trace: PathBuf,
     /// Area: a box in pixels of the original picture.
     #[arg(long = "box", value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = super::selection::box_of, allow_hyphen_values = true, group = "area")]

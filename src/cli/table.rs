@@ -1,13 +1,13 @@
 //! `vlmscope table`: one table over many traces, or over the tables of several machines.
 
-use super::common::{note, print_json, usage};
+use super::common::{note, print_json, trace_file, usage};
 use super::objects::{Objects, masks_of};
 use super::places::KnownBoxes;
 use crate::job::CancelToken;
 use crate::table::input::{InputError, InputRow, Names, read_rows};
 use crate::table::{
-    Duplicates, Given, HeadsBuilder, Rule, SampleRow, Source, TableKind, TableWriter, merge,
-    samples_batch,
+    Duplicates, Given, HeadsBuilder, ModelSizes, Rule, SampleRow, Source, TableKind, TableWriter,
+    merge, samples_batch,
 };
 use crate::terminal;
 use crate::trace::Trace;
@@ -36,8 +36,8 @@ Examples:
   vlmscope table answers-*-of-00016.parquet --out answers.parquet
                                                         the tables of 16 machines as one")]
 pub(crate) struct Args {
-    /// Traces, folders of traces, or heads tables to put together.
-    #[arg(required = true, value_name = "TRACE")]
+    /// Traces (captured:N for a sample trace), folders of traces, or heads tables to put together.
+    #[arg(required = true, value_name = "TRACE", value_parser = trace_file())]
     inputs: Vec<PathBuf>,
     /// The heads table to write; the samples table gets a name beside it.
     #[arg(long, value_name = "FILE.parquet")]
@@ -155,7 +155,9 @@ fn inputs(given: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
             found.sort();
             traces.extend(found);
         } else if path.extension().is_some_and(|end| end == "parquet") {
-            // The samples table is read with its heads table.
+            // The samples table is read with its heads table, and before it.
+            std::fs::metadata(path)
+                .with_context(|| format!("cannot read the table {}", path.display()))?;
             if !path.to_string_lossy().ends_with(".samples.parquet") {
                 tables.push(path.clone());
             }
@@ -170,7 +172,7 @@ fn of_traces(args: &Args, traces: &[PathBuf], out: &Source) -> anyhow::Result<([
     let mut facts = Facts::read(args)?;
     let mut heads = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let (mut builder, mut samples) = (HeadsBuilder::default(), Vec::new());
-    let (mut names, mut failed) = (HashSet::new(), 0);
+    let (mut names, mut models, mut failed) = (HashSet::new(), ModelSizes::default(), 0);
     for (index, path) in (0_u32..).zip(traces) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !names.insert(name.clone()) {
@@ -184,7 +186,9 @@ fn of_traces(args: &Args, traces: &[PathBuf], out: &Source) -> anyhow::Result<([
             let (given, objects) = facts.of(&trace, &name, index, path)?;
             builder.append((&name, given.index), &trace, &|token| objects.inside(&trace, token))?;
             trace.check()?;
-            Ok(SampleRow::new(&trace, &given))
+            let row = SampleRow::new(&trace, &given);
+            models.add_answer(&row).with_context(|| path.display().to_string())?;
+            Ok(row)
         })();
         match added {
             Ok(row) => {

@@ -1,6 +1,6 @@
 //! `vlmscope walkthrough`: makes and checks tours as files.
 
-use super::common::{Show, usage};
+use super::common::{Show, check_changeable, trace_file, usage};
 use crate::terminal;
 use crate::trace::Trace;
 use crate::view::timeline::{Timeline, caption_text, tour};
@@ -23,7 +23,8 @@ enum Action {
     /// Write a tour of a trace: the answer token by token, the layers and heads that attend to the
     /// picture, all heads at once, and relevancy if the trace has it.
     New {
-        /// The trace.
+        /// The trace, or captured:N for a sample trace.
+        #[arg(value_parser = trace_file())]
         trace: PathBuf,
         /// Walkthrough to write [default: the trace's name with .toml].
         #[arg(long, value_name = "FILE.toml")]
@@ -35,6 +36,7 @@ enum Action {
     /// Check every step against its trace, and list the times of the steps.
     Check {
         /// The walkthrough (or a trace, or a pack).
+        #[arg(value_parser = trace_file())]
         walkthrough: PathBuf,
     },
 }
@@ -47,6 +49,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
+    if out.is_none() {
+        check_changeable(path)?;
+    }
     let out = out.map_or_else(|| path.with_extension("toml"), Path::to_owned);
     if out.extension().is_none_or(|end| end != "toml") {
         return Err(usage(format!(

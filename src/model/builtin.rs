@@ -123,13 +123,24 @@ pub fn captured() -> Result<Vec<Captured>, BuiltinError> {
 /// # Errors
 /// If the program was built without it, or if the disk is full.
 pub fn captured_file(name: &str) -> Result<PathBuf, BuiltinError> {
-    let bytes = file(&format!("{CAPTURED}{name}")).ok_or(BuiltinError::NoCaptured)?;
-    let digest = hex(&Sha256::digest(bytes)[..8]);
-    let folder = unpacked_folder(&format!("captured-{digest}"));
+    let (folder, bytes) = captured_folder(name).ok_or(BuiltinError::NoCaptured)?;
     std::fs::create_dir_all(&folder)
         .and_then(|()| write_unless_same(&folder, name, bytes))
         .map_err(|source| BuiltinError::Unpack { path: folder.clone(), source })?;
     Ok(folder.join(name))
+}
+
+/// Whether a file is a captured sample trace in the user's cache folder, which no command may change.
+pub fn is_captured_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(captured_folder).is_some_and(|(folder, _)| path.parent() == Some(&folder))
+}
+
+/// The cache folder of a captured sample trace, and its bytes.
+fn captured_folder(name: &str) -> Option<(PathBuf, &'static [u8])> {
+    let bytes = file(&format!("{CAPTURED}{name}"))?;
+    let digest = hex(&Sha256::digest(bytes)[..8]);
+    Some((unpacked_folder(&format!("captured-{digest}")), bytes))
 }
 
 /// The boxes of the objects in a trace's picture, if it is one of the samples (identified by its file name and size).

@@ -3,6 +3,7 @@
 use crate::support::{Folder, stderr};
 use std::path::Path;
 use vlmscope::model::builtin;
+use vlmscope::table::{read_samples, samples_path};
 use vlmscope::trace::{TokenKind, Trace};
 
 /// The name of the trace that each test copies into its folder.
@@ -99,6 +100,75 @@ fn sample_traces_open_by_their_number() {
     let last = format!("captured:1 to captured:{}", listed.len());
     folder.refused("inspect captured:0", 2, &["there is no captured:0", &last]);
     folder.refused("render captured:x --out x.png", 2, &["there is no captured:x", &last]);
+}
+
+#[test]
+fn every_command_that_reads_a_trace_takes_a_sample_trace() {
+    let folder = Folder::new();
+    folder.ok("table captured:1 captured:3 --out t.parquet");
+    let samples = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
+    let listed = listed_samples();
+    let answers: Vec<&str> = samples.iter().map(|row| row.answer.as_str()).collect();
+    let wanted = [0, 2].map(|at| listed[at]["answer"].as_str().unwrap());
+    assert_eq!(answers, wanted);
+    assert!(Trace::open(Path::new(samples[0].trace.as_ref().unwrap())).is_ok());
+    let all = samples[0].model_layers.unwrap();
+    assert!((1..=all).contains(&samples[0].layers));
+    // A command that adds to a trace writes another file.
+    let path = builtin::captured_file(listed[0]["file"].as_str().unwrap()).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let never = ["a sample trace of this program is never changed", "--out"];
+    for arguments in [
+        "relevancy captured:1 --methods random",
+        "occlusion captured:1",
+        "causal captured:1 --token 0",
+        "walkthrough new captured:1",
+        "patch captured:1 --blank mean --token 0",
+    ] {
+        folder.refused(arguments, 2, &never);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    folder.ok("relevancy captured:1 --methods random --out r");
+    assert!(Trace::open(&folder.path("r.vlmtrace")).unwrap().map_names().contains(&"map.random"));
+    folder.ok("walkthrough new captured:1 --out tour.toml");
+    folder.ok("walkthrough check captured:1");
+    folder.ok("record captured:2 --size 160x90 --fps 1 --out film");
+    folder.ok("pack captured:2 --out two.zip");
+    // These need the model.
+    for arguments in [
+        "score captured:1",
+        "occlusion captured:1 --out o",
+        "ablate captured:1",
+        "steer captured:1 --words picture",
+    ] {
+        let said = folder.fails(arguments);
+        assert!(said.contains("captured in Python"), "{arguments}: {said}");
+    }
+}
+
+#[test]
+fn a_pattern_without_a_file_and_a_missing_file_are_named_as_they_were_typed() {
+    let folder = Folder::new();
+    folder.write("odd[1].vlmtrace", "no trace");
+    for (arguments, word) in [
+        ("table nothing*.parquet --out t.parquet", "nothing*.parquet"),
+        ("table nothing-?.vlmtrace --out t.parquet", "nothing-?.vlmtrace"),
+        ("inspect [ab].vlmtrace", "[ab].vlmtrace"),
+    ] {
+        folder.refused(arguments, 2, &["the pattern", word, "matches no file"]);
+    }
+    let said = folder.refused("table gone.parquet --out t.parquet", 1, &["gone.parquet"]);
+    assert!(!said.contains("samples"), "{said}");
+    let said = folder.fails("inspect odd[1].vlmtrace");
+    assert!(!said.contains("pattern"), "a file may have such a name: {said}");
+}
+
+#[test]
+fn times_that_were_not_measured_are_no_zeros() {
+    let folder = Folder::new();
+    let text = folder.prints("inspect captured:1");
+    let line = text.lines().find(|line| line.starts_with("timings")).unwrap();
+    assert!(line.contains("prefill – · decode –") && !line.contains("0.000"), "{line}");
 }
 
 #[test]

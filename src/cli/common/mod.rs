@@ -27,5 +27,5 @@ pub(crate) use show::Show;
 pub(crate) use sinks::{sink_json, sinks_text};
 pub(crate) use site::SiteFlag;
 pub(crate) use size::size;
-pub(crate) use trace_file::trace_file;
+pub(crate) use trace_file::{check_changeable, file_to_change, trace_file};
 pub(crate) use usage::{UsageError, usage};
