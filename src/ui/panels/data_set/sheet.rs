@@ -217,7 +217,7 @@ fn label(ui: &Ui, doc: &DataSetDoc, row: usize, answer: &str, rect: Rect) {
     );
     let expected = samples.text("expected", row).filter(|_| correct == Some(false));
     let text = match (expected, &doc.view().sort) {
-        (Some(expected), _) => format!("not: {expected}"),
+        (Some(expected), _) => format!("expected: {expected}"),
         (None, Axis::Column(name)) => {
             let value = samples.number(name, row);
             if value.is_finite() {
