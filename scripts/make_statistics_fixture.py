@@ -30,13 +30,13 @@ def numbers(values: np.ndarray) -> list[float | None]:
 
 
 def make_rows(draw: np.random.Generator) -> pandas.DataFrame:
-    """Rows of a heads table: one to four tokens a sample, some numbers missing."""
+    """Rows of a heads table: one to four tokens a sample, shares of 0–1, some missing."""
     rows = []
     for sample in range(SAMPLES):
         for token in range(int(draw.integers(1, 5))):
             for layer in LAYERS:
                 for head in range(HEADS):
-                    value = 0.1 * head + 0.02 * layer + 0.05 * (sample % 3 == 0) * (head == 2) + draw.normal(0, 0.04)
+                    value = 0.3 + 0.1 * head + 0.02 * layer + 0.05 * (sample % 3 == 0) * (head == 2) + draw.normal(0, 0.04)
                     missing = draw.random() < 0.1 or (sample == 5 and head == 1)
                     value = np.nan if missing else float(np.float32(value))
                     rows.append((sample, token, layer, head, value))

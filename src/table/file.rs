@@ -1,7 +1,7 @@
 //! Reading and writing the Parquet files of tables.
 
 use super::schema::{KIND_KEY, TABLE_VERSION, TableKind, VERSION_KEY};
-use super::{Result, TableError};
+use super::{ModelSizes, Result, TableError};
 use crate::files::{self, Replacement};
 use crate::job::contain;
 use arrow_array::cast::AsArray as _;
@@ -265,13 +265,15 @@ impl TableReader {
     /// Reads the rows in parts.
     ///
     /// # Errors
-    /// A damaged file, or a row without a value that every row must have.
+    /// A damaged file, a row without a value that every row must have or with a number outside of its range, or answers of
+    /// one model with different sizes.
     pub fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
         let Self { path, kind, mut before, .. } = self;
         let mut reader: Option<ParquetRecordBatchReader> = contained(&path, || {
             self.builder.build().map_err(|error| TableError::reading(&path, error))
         })
         .map(Some)?;
+        let mut models = ModelSizes::default();
         Ok(std::iter::from_fn(move || {
             let damaged = |reason: String| TableError::Damaged { path: path.clone(), reason };
             let own = reader.as_mut()?;
@@ -279,6 +281,9 @@ impl TableReader {
                 let batch = own.next().transpose().map_err(|error| damaged(error.to_string()))?;
                 if let Some(batch) = &batch {
                     kind.check_values(&path, batch, before)?;
+                    if kind == TableKind::Samples {
+                        models.add_rows(&path, batch, before)?;
+                    }
                     before += batch.num_rows() as u64;
                 }
                 Ok(batch)

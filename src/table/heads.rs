@@ -59,6 +59,23 @@ impl Numbers {
             inside,
         })
     }
+
+    /// The first number that no attention can have.
+    fn fault(&self) -> Option<String> {
+        let columns = [
+            ("image_share", Some(&self.share)),
+            ("entropy", Some(&self.entropy)),
+            ("focus", Some(&self.focus)),
+            ("peak", Some(&self.peak)),
+            ("sink_share", self.sink.as_ref()),
+            ("inside", self.inside.as_ref()),
+        ];
+        columns.into_iter().find_map(|(name, values)| {
+            let range = TableKind::Heads.column(name)?.range;
+            let fault = values?.iter().find_map(|value| range.fault(*value))?;
+            Some(format!("{fault} as `{name}`"))
+        })
+    }
 }
 
 impl HeadsBuilder {
@@ -71,7 +88,7 @@ impl HeadsBuilder {
     /// a token is about, if any.
     ///
     /// # Errors
-    /// If the trace's numbers cannot be read; nothing is added then.
+    /// If the trace's numbers cannot be read, or are outside of the ranges of their columns; nothing is added then.
     pub fn append(
         &mut self,
         (sample, index): (&str, u32),
@@ -89,6 +106,10 @@ impl HeadsBuilder {
             };
             let stats = trace.stats(row).ok_or_else(unread)?;
             let numbers = Numbers::new(trace, row, inside(answer)).ok_or_else(unread)?;
+            if let Some(fault) = numbers.fault() {
+                let reason = format!("{fault} of the answer token {}", answer.0);
+                return Err(TableError::Trace { reason });
+            }
             tokens.push((answer, stats, numbers));
         }
         for (answer, stats, numbers) in tokens {

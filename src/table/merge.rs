@@ -1,10 +1,10 @@
 //! Putting tables together: parts of an interrupted run, shards of several machines.
 
 use super::file::{GROUP_ROWS, TableReader, TableWriter, samples_path};
-use super::row_check::RowCheck;
+use super::row_check::{HeadRow, Heads, RowCheck};
 use super::samples::{SampleRow, read_samples, samples_batch};
 use super::schema::TableKind;
-use super::{Result, TableError};
+use super::{ModelSizes, Result, TableError};
 use crate::job::CancelToken;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
@@ -62,6 +62,7 @@ pub fn merge(
     let mut writer = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let mut groups = Groups::default();
     for (number, source) in sources.iter().enumerate() {
+        log::info!("adding the rows of {}", source.heads.display());
         let mut before = 0;
         for batch in TableReader::open_kind(&source.heads, TableKind::Heads)?.batches()? {
             if cancel.is_cancelled() {
@@ -113,7 +114,28 @@ fn samples_of(
     }
     let mut rows: Vec<(usize, SampleRow)> = found.into_values().collect();
     rows.sort_by(|(_, a), (_, b)| (a.index, &a.sample).cmp(&(b.index, &b.sample)));
+    check_sizes(&rows, sources)?;
     Ok(rows)
+}
+
+/// Checks that answers of one model have the same layers and heads in all sources.
+fn check_sizes(rows: &[(usize, SampleRow)], sources: &[Source]) -> Result<()> {
+    let mut sizes = ModelSizes::default();
+    for (source, row) in rows {
+        sizes.add(&row.model, row.sizes(), *source as u64).map_err(|other| TableError::Foreign {
+            path: sources[*source].samples.clone(),
+            reason: format!(
+                "has {} in the column `{}` for the sample `{}` of the model `{}`, and {} has {}: put only tables of the same model together",
+                other.number,
+                other.column,
+                row.sample,
+                row.model,
+                sources[other.place as usize].samples.display(),
+                other.before
+            ),
+        })?;
+    }
+    Ok(())
 }
 
 /// Decides which rows of heads belong to the samples of the table.
@@ -129,8 +151,8 @@ impl<'a> Belonging<'a> {
         let places = (0_u32..).zip(rows);
         let places =
             places.map(|(place, (source, row))| (row.sample.as_str(), (*source, place))).collect();
-        let cells = rows.iter().map(|(_, row)| row.layers.saturating_mul(row.heads)).collect();
-        Self { places, check: RowCheck::new(cells), duplicates }
+        let heads = rows.iter().map(|(_, row)| Heads::of(row)).collect();
+        Self { places, check: RowCheck::new(heads), duplicates }
     }
 
     /// The rows of a batch that belong to samples of this source; `before` is the number of rows before it.
@@ -145,7 +167,9 @@ impl<'a> Belonging<'a> {
         let missing = |column: &str| wrong(column, "is missing".into());
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
         let samples: &StringArray = column("sample")?.as_string();
-        let tokens = column("token")?.as_primitive::<UInt32Type>();
+        let numbers =
+            |name: &str| -> Result<&UInt32Array> { Ok(column(name)?.as_primitive::<UInt32Type>()) };
+        let [tokens, layers, heads] = [numbers("token")?, numbers("layer")?, numbers("head")?];
         // Rows of one sample follow each other: one look-up serves them.
         let mut last: Option<(&str, Option<(usize, u32)>)> = None;
         let mut belongs = Vec::with_capacity(batch.num_rows());
@@ -165,11 +189,16 @@ impl<'a> Belonging<'a> {
                 );
                 return Err(wrong("sample", reason));
             }
-            if let Some((_, place)) = own
-                && !self.check.add(place, tokens.value(row))
-            {
-                let reason = RowCheck::fault(tokens.value(row), sample, place_of_row);
-                return Err(wrong("token", reason));
+            if let Some((_, place)) = own {
+                let found = HeadRow {
+                    sample: place,
+                    token: tokens.value(row),
+                    layer: layers.value(row),
+                    head: heads.value(row),
+                    row: place_of_row,
+                };
+                let name = || sample;
+                self.check.add(found, name).map_err(|(column, reason)| wrong(column, reason))?;
             }
             belongs.push(own.is_some());
         }

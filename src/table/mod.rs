@@ -7,6 +7,7 @@ mod file;
 mod heads;
 pub mod input;
 mod merge;
+mod model_sizes;
 mod row_check;
 mod samples;
 mod schema;
@@ -18,8 +19,9 @@ pub use expected::{Expected, Rule};
 pub use file::{TableReader, TableWriter, samples_path};
 pub use heads::HeadsBuilder;
 pub use merge::{Duplicates, Source, merge};
+pub use model_sizes::ModelSizes;
 pub use samples::{Given, SampleRow, read_samples, samples_batch};
-pub use schema::{Column, TABLE_VERSION, TableKind, Type};
+pub use schema::{Column, Range, TABLE_VERSION, TableKind, Type};
 pub use store::TableStore;
 
 type Result<T> = std::result::Result<T, TableError>;

@@ -95,9 +95,16 @@ pub struct SampleRow {
     pub request: String,
     /// The turns before the question as JSON, \[\[question, answer\], …\]; `None` if there are none.
     pub turns: Option<String>,
+    /// Number of all decoder layers of the model, also those without attention; tables of earlier programs lack it.
+    pub model_layers: Option<u32>,
 }
 
 impl SampleRow {
+    /// Layers with attention, heads, and all layers of the model.
+    pub(super) const fn sizes(&self) -> [Option<u32>; 3] {
+        [Some(self.layers), Some(self.heads), self.model_layers]
+    }
+
     /// The row of a trace, by the functions that `inspect` and the window use.
     pub fn new(trace: &Trace, given: &Given) -> Self {
         let (meta, shape) = (trace.meta(), trace.shape());
@@ -136,6 +143,7 @@ impl SampleRow {
             trace: given.trace.clone(),
             request: given.request.clone(),
             turns: (!given.turns.is_empty()).then(|| serde_json::json!(given.turns).to_string()),
+            model_layers: Some(meta.model.layers),
         }
     }
 }
@@ -199,6 +207,7 @@ pub fn samples_batch(rows: &[SampleRow]) -> Result<RecordBatch> {
         maybe(|row| row.trace.as_deref()),
         text(|row| &row.request),
         maybe(|row| row.turns.as_deref()),
+        Arc::new(rows.iter().map(|row| row.model_layers).collect::<UInt32Array>()),
     ];
     RecordBatch::try_new(TableKind::Samples.schema(), columns)
         .map_err(|error| TableError::Trace { reason: error.to_string() })
@@ -218,8 +227,8 @@ impl Value {
         if let Self::Text(text) = self { text } else { None }
     }
 
-    fn number(self) -> u32 {
-        if let Self::Number(Some(number)) = self { number } else { 0 }
+    fn number(self) -> Option<u32> {
+        if let Self::Number(number) = self { number } else { None }
     }
 
     fn float(self) -> Option<f32> {
@@ -251,8 +260,8 @@ pub fn read_samples(path: &Path) -> Result<Vec<SampleRow>> {
 }
 
 fn value(batch: &RecordBatch, name: &str, row: usize) -> Value {
-    let column = TableKind::Samples.columns().iter().find(|column| column.name == name);
-    let (Some(column), Some(array)) = (column, batch.column_by_name(name)) else {
+    let (Some(column), Some(array)) = (TableKind::Samples.column(name), batch.column_by_name(name))
+    else {
         return Value::Text(None);
     };
     let is_there = !array.is_null(row);
@@ -274,9 +283,10 @@ fn value(batch: &RecordBatch, name: &str, row: usize) -> Value {
 fn sample_row(batch: &RecordBatch, row: usize) -> SampleRow {
     let of = |name: &str| value(batch, name, row);
     let text = |name: &str| of(name).text().unwrap_or_default();
+    let number = |name: &str| of(name).number().unwrap_or_default();
     SampleRow {
         sample: text("sample"),
-        index: of("index").number(),
+        index: number("index"),
         picture: text("picture"),
         question: text("question"),
         answer: text("answer"),
@@ -285,7 +295,7 @@ fn sample_row(batch: &RecordBatch, row: usize) -> SampleRow {
         correct: of("correct").bool(),
         category: of("category").text(),
         object: of("object").text(),
-        tokens: of("tokens").number(),
+        tokens: number("tokens"),
         logprob: of("logprob").float(),
         image_share: of("image_share").float(),
         relevancy_share: of("relevancy_share").float(),
@@ -294,12 +304,13 @@ fn sample_row(batch: &RecordBatch, row: usize) -> SampleRow {
         kept: of("kept").float(),
         verdict: of("verdict").text(),
         model: text("model"),
-        layers: of("layers").number(),
-        heads: of("heads").number(),
-        patches: of("patches").number(),
+        layers: number("layers"),
+        heads: number("heads"),
+        patches: number("patches"),
         seconds: of("seconds").double(),
         trace: of("trace").text(),
         request: text("request"),
         turns: of("turns").text(),
+        model_layers: of("model_layers").number(),
     }
 }

@@ -1,7 +1,10 @@
 //! The columns of the tables, and their version in the metadata of the files.
 
 use super::{Result, TableError};
-use arrow_array::{Array as _, RecordBatch};
+use crate::trace::ROW_SUM_TOLERANCE;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Float32Type;
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +34,42 @@ pub struct Column {
     pub of: Type,
     /// Whether values may be missing.
     pub nullable: bool,
+    /// The possible values.
+    pub range: Range,
 }
+
+/// Possible values of a column, beside those that are missing, NaN or infinite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// All of the type.
+    Any,
+    /// 0–1.
+    Share,
+    /// 0 to the logarithm of the number of patches.
+    Entropy,
+}
+
+impl Range {
+    /// The ends.
+    const fn ends(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Any => None,
+            // Weights are f16: their sum over a row may be more than 1.
+            Self::Share => Some([-ROW_SUM_TOLERANCE, 1.0 + ROW_SUM_TOLERANCE]),
+            Self::Entropy => Some([-ROW_SUM_TOLERANCE, MOST_NATS]),
+        }
+    }
+
+    /// The fault of a value that is outside.
+    pub(super) fn fault(self, value: f32) -> Option<String> {
+        let [low, high] = self.ends()?;
+        let is_outside = value.is_finite() && !(low..=high).contains(&value);
+        is_outside.then(|| format!("holds {value:e}, outside of {low} to {high},"))
+    }
+}
+
+/// ln N of a billion patches.
+const MOST_NATS: f32 = 21.0;
 
 /// Types of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +100,27 @@ impl Type {
 }
 
 const fn column(name: &'static str, of: Type) -> Column {
-    Column { name, of, nullable: false }
+    Column { name, of, nullable: false, range: Range::Any }
 }
 
 const fn optional(name: &'static str, of: Type) -> Column {
-    Column { name, of, nullable: true }
+    Column { name, of, nullable: true, range: Range::Any }
+}
+
+impl Column {
+    const fn within(self, range: Range) -> Self {
+        Self { range, ..self }
+    }
+
+    /// The first row whose value is outside of the range, and the fault.
+    pub(super) fn first_outside(&self, values: &ArrayRef) -> Option<(usize, String)> {
+        self.range.ends()?;
+        let numbers = values.as_primitive_opt::<Float32Type>()?;
+        let of_row = |(row, value): (usize, &f32)| {
+            self.range.fault(*value).filter(|_| numbers.is_valid(row)).map(|fault| (row, fault))
+        };
+        numbers.values().iter().enumerate().find_map(of_row)
+    }
 }
 
 const HEADS: &[Column] = &[
@@ -76,15 +130,15 @@ const HEADS: &[Column] = &[
     column("token_text", Type::Text),
     column("layer", Type::Number),
     column("head", Type::Number),
-    column("image_share", Type::Float),
-    column("entropy", Type::Float),
-    column("focus", Type::Float),
-    column("peak", Type::Float),
+    column("image_share", Type::Float).within(Range::Share),
+    column("entropy", Type::Float).within(Range::Entropy),
+    column("focus", Type::Float).within(Range::Share),
+    column("peak", Type::Float).within(Range::Share),
     optional("peak_view", Type::Number),
     optional("peak_row", Type::Number),
     optional("peak_column", Type::Number),
-    optional("sink_share", Type::Float),
-    optional("inside", Type::Float),
+    optional("sink_share", Type::Float).within(Range::Share),
+    optional("inside", Type::Float).within(Range::Share),
 ];
 
 const SAMPLES: &[Column] = &[
@@ -100,10 +154,10 @@ const SAMPLES: &[Column] = &[
     optional("object", Type::Text),
     column("tokens", Type::Number),
     optional("logprob", Type::Float),
-    optional("image_share", Type::Float),
+    optional("image_share", Type::Float).within(Range::Share),
     optional("relevancy_share", Type::Float),
     optional("relevancy_inside", Type::Float),
-    optional("blank_probability", Type::Float),
+    optional("blank_probability", Type::Float).within(Range::Share),
     optional("kept", Type::Float),
     optional("verdict", Type::Text),
     column("model", Type::Text),
@@ -114,10 +168,11 @@ const SAMPLES: &[Column] = &[
     optional("trace", Type::Text),
     column("request", Type::Text),
     optional("turns", Type::Text),
+    optional("model_layers", Type::Number),
 ];
 
 /// Columns that tables of earlier programs lack.
-const LATER: &[&str] = &["turns"];
+const LATER: &[&str] = &["turns", "model_layers"];
 
 impl TableKind {
     /// The name in the file's metadata.
@@ -134,6 +189,11 @@ impl TableKind {
             Self::Heads => HEADS,
             Self::Samples => SAMPLES,
         }
+    }
+
+    /// A column by its name.
+    pub fn column(self, name: &str) -> Option<&'static Column> {
+        self.columns().iter().find(|column| column.name == name)
     }
 
     /// The schema of Arrow.
@@ -184,17 +244,26 @@ impl TableKind {
         Ok(())
     }
 
-    /// Checks that no row of a batch lacks a value that every row must have; `before` is the number of rows before it.
+    /// Checks that no row of a batch lacks a value that every row must have, or has a number outside of its range; `before`
+    /// is the number of rows before it.
     ///
     /// # Errors
-    /// The first column and row that lack one.
+    /// The first such column and its first such row.
     pub(super) fn check_values(self, path: &Path, batch: &RecordBatch, before: u64) -> Result<()> {
-        for column in self.columns().iter().filter(|column| !column.nullable) {
-            let values = batch.column_by_name(column.name).filter(|values| values.null_count() > 0);
-            let Some(values) = values else { continue };
-            if let Some(row) = (0..batch.num_rows()).find(|&row| values.is_null(row)) {
-                let reason = format!("has no value in row {}", before + row as u64 + 1);
-                return Err(TableError::column(path, column.name, reason));
+        for column in self.columns() {
+            let Some(values) = batch.column_by_name(column.name) else { continue };
+            let wrong = |row: usize, reason: String| {
+                let row = before + row as u64 + 1;
+                TableError::column(path, column.name, format!("{reason} in row {row}"))
+            };
+            if !column.nullable
+                && values.null_count() > 0
+                && let Some(row) = (0..batch.num_rows()).find(|&row| values.is_null(row))
+            {
+                return Err(wrong(row, "has no value".into()));
+            }
+            if let Some((row, fault)) = column.first_outside(values) {
+                return Err(wrong(row, fault));
             }
         }
         Ok(())
@@ -214,7 +283,9 @@ mod tests {
             Schema::new(fields.cloned().collect::<Vec<_>>())
         };
         let path = Path::new("a.samples.parquet");
-        TableKind::Samples.check(path, &without("turns")).unwrap();
+        for later in LATER {
+            TableKind::Samples.check(path, &without(later)).unwrap();
+        }
         let error = TableKind::Samples.check(path, &without("request")).unwrap_err();
         assert!(error.to_string().contains("`request`"), "{error}");
     }

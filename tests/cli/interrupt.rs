@@ -2,15 +2,16 @@
 //! works afterwards. The moments are lines of the log.
 
 use crate::report::with_table;
-use crate::support::{Folder, names};
+use crate::support::{Arguments, Folder, names};
 use crate::table::{heads, lines};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
-use vlmscope::table::{read_samples, samples_path};
+use vlmscope::table::{TableKind, TableWriter, read_samples, samples_path};
 
 /// Runs the program and sends SIGINT when standard error has a line with `event`. Returns what it said.
-fn interrupted(folder: &Folder, arguments: &str, event: &str) -> String {
+fn interrupted(folder: &Folder, arguments: impl Arguments, event: &str) -> String {
+    let named: String = format!("{arguments:?}").chars().take(200).collect();
     let mut command = folder.command(arguments);
     command.env("RUST_LOG", "vlmscope=info").stdout(Stdio::null()).stderr(Stdio::piped());
     // SAFETY: `signal` is safe to call between fork and exec. A test that runs in the background ignores the signal, and so
@@ -35,8 +36,8 @@ fn interrupted(folder: &Folder, arguments: &str, event: &str) -> String {
         said.push('\n');
     }
     let status = child.wait().unwrap();
-    assert!(is_sent, "{arguments}: no line has {event:?}: {said}");
-    assert_eq!(status.code(), Some(130), "{arguments} at {event:?}: {said}");
+    assert!(is_sent, "{named}: no line has {event:?}: {said}");
+    assert_eq!(status.code(), Some(130), "{named} at {event:?}: {said}");
     assert!(!said.contains("panicked"), "{said}");
     said
 }
@@ -83,5 +84,41 @@ fn a_batch_and_a_table_are_completed_by_the_same_command() {
     interrupted(&folder, "table o --out u.parquet", "opened o/s0.vlmtrace");
     assert_eq!(folder.names(), files);
     folder.ok("table o --out u.parquet");
+    assert_eq!(heads(&folder.path("t.parquet")), heads(&folder.path("u.parquet")));
+}
+
+#[test]
+fn tables_that_are_put_together_leave_the_earlier_table() {
+    /// Bytes of a pipe and of the reader's buffer on Linux.
+    const READ_AHEAD: usize = (64 + 8) << 10;
+    let folder = Folder::new();
+    folder.write("q.jsonl", lines(2));
+    folder.ok("ask --batch q.jsonl --table t.parquet");
+    folder.ok("table t.parquet --out u.parquet");
+    // Tables without rows, so many that their lines fill the pipe of the log: the program waits for its reader, and cannot have
+    // finished when the signal comes.
+    let name = |number: usize| format!("{}{number:03}.parquet", "x".repeat(200));
+    let count = READ_AHEAD / 200;
+    for (kind, path) in [
+        (TableKind::Heads, folder.path(name(0))),
+        (TableKind::Samples, samples_path(&folder.path(name(0)))),
+    ] {
+        TableWriter::begin(&path, kind).unwrap().finish().unwrap();
+        for number in 1..count {
+            let other = folder.path(name(number));
+            let other = if kind == TableKind::Heads { other } else { samples_path(&other) };
+            std::fs::copy(&path, other).unwrap();
+        }
+    }
+    let tables: Vec<String> = (0..count).map(name).collect();
+    let mut arguments = vec!["table", "t.parquet"];
+    arguments.extend(tables.iter().map(String::as_str));
+    arguments.extend(["--out", "u.parquet"]);
+    let files = folder.names();
+    let before = ["u.parquet", "u.samples.parquet"].map(|name| folder.read(name));
+    interrupted(&folder, &arguments, "adding the rows of t.parquet");
+    assert_eq!(folder.names(), files);
+    assert_eq!(["u.parquet", "u.samples.parquet"].map(|name| folder.read(name)), before);
+    folder.ok(&arguments);
     assert_eq!(heads(&folder.path("t.parquet")), heads(&folder.path("u.parquet")));
 }

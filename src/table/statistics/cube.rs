@@ -1,7 +1,7 @@
 //! One number of every head for every sample, read from a heads table.
 
 use super::super::file::TableReader;
-use super::super::row_check::RowCheck;
+use super::super::row_check::{Fault, HeadRow, Heads, RowCheck};
 use super::super::schema::TableKind;
 use super::super::{Result, TableError};
 use super::{DataSet, HeadColumn};
@@ -310,10 +310,13 @@ impl<'a> Loading<'a> {
         cancel: &CancelToken,
     ) -> Result<BTreeMap<u32, Layer>> {
         let samples = self.of.samples();
-        let cells =
-            |row: usize| (samples.number("layers", row) * samples.number("heads", row)) as u32;
+        let heads = |row: usize| {
+            let number = |name: &str| samples.number(name, row);
+            let all = Some(number("model_layers")).filter(|all| !all.is_nan());
+            Heads::new(number("layers") as u32, number("heads") as u32, all.map(|all| all as u32))
+        };
         let mut sums = Sums {
-            check: RowCheck::new((0..samples.len()).map(cells).collect()),
+            check: RowCheck::new((0..samples.len()).map(heads).collect()),
             ..Sums::default()
         };
         for rows in from {
@@ -342,11 +345,12 @@ impl<'a> Loading<'a> {
         while at < rows.rows {
             let number = numbers[at];
             let run = numbers[at..].iter().take_while(|own| **own == number).count();
-            let place = |row: usize| rows.before + row as u64 + 1;
+            let (first, name) = self.row(rows, at);
+            sums.check.check_head(first, name).map_err(|fault| self.fault(fault))?;
             if !sums.layers.contains_key(&number) && sums.layers.len() == self.most_layers {
                 let reason = format!(
                     "names the layer {number} in row {}, one more than the {} layers of the samples table",
-                    place(at),
+                    rows.before + at as u64 + 1,
                     self.most_layers
                 );
                 return Err(self.wrong("layer", reason));
@@ -356,34 +360,13 @@ impl<'a> Loading<'a> {
                 .entry(number)
                 .or_insert_with(|| Layer { sums: vec![0.0; cells], counts: vec![0; cells] });
             for row in at..at + run {
-                let (head, sample, token) =
-                    (heads[row] as usize, rows.samples[row], rows.tokens.value(row));
-                if head >= self.heads {
-                    let reason = format!(
-                        "names head {head} of {}, counted from 0, in row {}",
-                        self.heads,
-                        place(row)
-                    );
-                    return Err(self.wrong("head", reason));
-                }
-                if !sums.check.add(sample, token) {
-                    let name = self.of.samples().name(sample as usize);
-                    return Err(self.wrong("token", RowCheck::fault(token, name, place(row))));
-                }
+                let (of, name) = self.row(rows, row);
+                sums.check.add(of, name).map_err(|fault| self.fault(fault))?;
                 let value = values[row];
                 if rows.values.is_null(row) {
                     sums.missing += 1;
                 } else if value.is_finite() {
-                    let range = self.column.range();
-                    if !range.contains(&value) {
-                        let [low, high] = [range.start(), range.end()];
-                        let reason = format!(
-                            "holds {value:e} in row {}, outside of {low} to {high}",
-                            place(row)
-                        );
-                        return Err(self.wrong(self.column.name(), reason));
-                    }
-                    let cell = sample as usize * self.heads + head;
+                    let cell = rows.samples[row] as usize * self.heads + heads[row] as usize;
                     layer.sums[cell] += value;
                     layer.counts[cell] += 1;
                 } else {
@@ -394,6 +377,23 @@ impl<'a> Loading<'a> {
         }
         sums.rows += rows.rows as u64;
         Ok(())
+    }
+
+    /// A row, and the name of its sample.
+    fn row(&self, rows: &Rows, row: usize) -> (HeadRow, impl Fn() -> &'a str) {
+        let (of, sample) = (self.of, rows.samples[row]);
+        let found = HeadRow {
+            sample,
+            token: rows.tokens.value(row),
+            layer: rows.layers.value(row),
+            head: rows.heads.value(row),
+            row: rows.before + row as u64 + 1,
+        };
+        (found, move || of.samples().name(sample as usize))
+    }
+
+    fn fault(&self, (column, reason): Fault) -> TableError {
+        self.wrong(column, reason)
     }
 
     fn cube(&self, layers: BTreeMap<u32, Layer>) -> Cube {

@@ -2,7 +2,6 @@
 
 use crate::view::Unit;
 use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
 
 /// A number of each head at each answer token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,18 +26,6 @@ impl HeadColumn {
     /// All columns, in the order in which they are offered.
     pub const ALL: [Self; 6] =
         [Self::Focus, Self::ImageShare, Self::Entropy, Self::Peak, Self::SinkShare, Self::Inside];
-
-    /// The values that are believed. Shares lie in 0–1 and entropies below ln N; numbers far outside are those of a
-    /// damaged file.
-    pub const fn range(self) -> RangeInclusive<f32> {
-        match self {
-            // ln N of a billion patches.
-            Self::Entropy => -1.0..=22.0,
-            Self::Focus | Self::ImageShare | Self::Peak | Self::SinkShare | Self::Inside => {
-                -1.0..=2.0
-            }
-        }
-    }
 
     /// The name of the column in the file.
     pub const fn name(self) -> &'static str {

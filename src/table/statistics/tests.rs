@@ -3,7 +3,8 @@
 
 use super::super::schema::{KIND_KEY, TableKind, VERSION_KEY};
 use super::super::{
-    Duplicates, SampleRow, Source, TableError, TableReader, TableWriter, merge, samples_batch,
+    Duplicates, SampleRow, Source, TableError, TableReader, TableWriter, merge, read_samples,
+    samples_batch,
 };
 use super::compare::LEVEL;
 use super::*;
@@ -110,6 +111,7 @@ fn write(fixture: &Fixture, index: impl Fn(u32) -> u32) -> (TempDir, Source) {
         logprob: Some(-(sample as f32) / 10.0),
         layers: fixture.layers.len() as u32,
         heads: fixture.heads,
+        model_layers: Some(8),
         ..SampleRow::default()
     };
     let samples: Vec<SampleRow> = (0..fixture.samples).map(sample).collect();
@@ -189,7 +191,7 @@ fn a_cube_that_is_cancelled_or_does_not_fit_its_samples_is_refused() {
             SampleRow { sample: "x".into(), layers: 2, heads: 4, ..SampleRow::default() },
             "`sample` names the sample `s",
         ),
-        (SampleRow { layers: 2, heads: 2, ..SampleRow::default() }, "`head` names head "),
+        (SampleRow { layers: 2, heads: 2, ..SampleRow::default() }, "`head` names the head "),
         (SampleRow { layers: 1, heads: 4, ..SampleRow::default() }, "`layer` names the layer "),
         (SampleRow { layers: u32::MAX, heads: u32::MAX, ..SampleRow::default() }, "`heads` makes"),
     ] {
@@ -510,6 +512,16 @@ fn without(column: &ArrayRef, row: usize) -> ArrayRef {
     take(column, &rows.collect::<UInt32Array>(), None).unwrap()
 }
 
+/// A column of u32 with another number in one row.
+fn changed(column: &ArrayRef, row: usize, number: u32) -> ArrayRef {
+    let numbers = column.as_primitive::<arrow_array::types::UInt32Type>().iter().enumerate();
+    Arc::new(
+        numbers
+            .map(|(own, value)| if own == row { Some(number) } else { value })
+            .collect::<UInt32Array>(),
+    )
+}
+
 type Change<'a> = &'a dyn Fn(&str, ArrayRef) -> ArrayRef;
 
 /// A change of one column.
@@ -530,7 +542,12 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
         let named = names.map(|(row, name)| if row == 150 { Some("zzz") } else { name });
         Arc::new(named.collect::<StringArray>())
     };
-    let damages: [(Change<'_>, &[&str]); 7] = [
+    let far = |_: &str, column: ArrayRef| changed(&column, 150, u32::MAX);
+    let beyond = |_: &str, column: ArrayRef| changed(&column, 150, 8);
+    let damages: [(Change<'_>, &[&str]); 10] = [
+        (&only("layer", &far), &["`layer` names the layer 4294967295 in row 151,", "at most 8"]),
+        (&only("layer", &beyond), &["`layer` names the layer 8 in row 151,"]),
+        (&only("head", &far), &["`head` names the head 4294967295 in row 151,", "at most 4"]),
         (&only("layer", &none), &["`layer` has no value in row 1;"]),
         (&only("head", &none), &["`head` has no value in row 1;"]),
         (&only("token", &last), &[&format!("`token` has no value in row {rows};")]),
@@ -573,16 +590,89 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
 #[test]
 fn a_number_outside_of_its_range_is_refused_with_its_row() {
     let fixture = fixture();
+    let values = [5e36, -0.02, 1.02, 0.995, 1.005, 0.0];
+    for (name, column) in [("focus", HeadColumn::Focus), ("inside", HeadColumn::Inside)] {
+        for value in values {
+            let (folder, source) = write(&fixture, |sample| sample);
+            let one = |_: &str, column: ArrayRef| -> ArrayRef {
+                let values = column.as_primitive::<arrow_array::types::Float32Type>();
+                let values = values.iter().enumerate();
+                let changed = values.map(|(row, own)| if row == 120 { Some(value) } else { own });
+                Arc::new(changed.collect::<Float32Array>())
+            };
+            rewrite(&source.heads, &only(name, &one));
+            let loaded = load(&source, column).map(|_| ());
+            assert!(load(&source, HeadColumn::Entropy).is_ok(), "another column is not read");
+            let out = Source::of(&folder.path().join("out.parquet"));
+            let never = CancelToken::new();
+            let merged = merge(&[source], &out, Duplicates::Refuse, &|row| row, &never).map(|_| ());
+            for found in [loaded, merged] {
+                // Sums of f16 are rounded.
+                if (-0.01..=1.01).contains(&value) {
+                    found.unwrap();
+                    continue;
+                }
+                let error = found.unwrap_err().to_string();
+                let wanted = format!("t.parquet: the column `{name}` holds {value:e}, outside of");
+                assert!(error.contains(&wanted) && error.contains("in row 121"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_of_one_model_have_the_same_layers_and_heads() {
+    let fixture = fixture();
+    let never = CancelToken::new();
+    for (name, number, before) in [("layers", 6, 2), ("heads", 8, 4), ("model_layers", 12, 8)] {
+        let (folder, source) = write(&fixture, |sample| sample);
+        let one = |_: &str, column: ArrayRef| changed(&column, 3, number);
+        rewrite(&source.samples, &only(name, &one));
+        let opened = DataSet::open(&source.heads).map(|_| ());
+        let out = Source::of(&folder.path().join("out.parquet"));
+        let merged = merge(&[source], &out, Duplicates::Refuse, &|row| row, &never).map(|_| ());
+        for error in [opened, merged] {
+            let error = error.unwrap_err().to_string();
+            let wanted = format!(
+                "t.samples.parquet: the column `{name}` holds {number} in row 4 and {before} in row 1 for the same model"
+            );
+            assert!(error.contains(&wanted), "{error}");
+        }
+    }
+    // More layers with attention than layers.
     let (_folder, source) = write(&fixture, |sample| sample);
-    let huge = |_: &str, column: ArrayRef| -> ArrayRef {
-        let values = column.as_primitive::<arrow_array::types::Float32Type>().iter().enumerate();
-        let changed = values.map(|(row, value)| if row == 120 { Some(5e36) } else { value });
-        Arc::new(changed.collect::<Float32Array>())
-    };
-    rewrite(&source.heads, &only("focus", &huge));
+    let few = |_: &str, column: ArrayRef| changed(&column, 0, 1);
+    rewrite(&source.samples, &only("model_layers", &few));
+    let error = DataSet::open(&source.heads).unwrap_err().to_string();
+    assert!(error.contains("`layers` holds 2 in row 1, more than the 1 layers"), "{error}");
+    // Two tables.
+    let (folder, source) = write(&fixture, |sample| sample);
+    let other = Source::of(&folder.path().join("other.parquet"));
+    std::fs::copy(&source.heads, &other.heads).unwrap();
+    let rows = read_samples(&source.samples).unwrap().into_iter();
+    let rows = rows.map(|row| SampleRow { sample: format!("t{}", row.sample), layers: 3, ..row });
+    let mut writer = TableWriter::begin(&other.samples, TableKind::Samples).unwrap();
+    writer.write(&samples_batch(&rows.collect::<Vec<_>>()).unwrap()).unwrap();
+    writer.finish().unwrap();
+    let out = Source::of(&folder.path().join("out.parquet"));
+    let error = merge(&[source, other], &out, Duplicates::Refuse, &|row| row, &never);
+    let error = error.unwrap_err().to_string();
+    for part in ["other.samples.parquet has 3 in the column `layers`", "t.samples.parquet has 2"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_table_of_an_earlier_program_lacks_the_number_of_all_layers() {
+    let fixture = fixture();
+    let (_folder, source) = write(&fixture, |sample| sample);
+    let none = |_: &str, column: ArrayRef| new_null_array(column.data_type(), column.len());
+    rewrite(&source.samples, &only("model_layers", &none));
+    assert!(load(&source, HeadColumn::Focus).is_ok());
+    let far = |_: &str, column: ArrayRef| changed(&column, 150, u32::MAX);
+    rewrite(&source.heads, &only("layer", &far));
     let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
-    assert!(error.contains("`focus` holds 5e36 in row 121, outside of"), "{error}");
-    assert!(load(&source, HeadColumn::Entropy).is_ok());
+    assert!(error.contains("`layer` names the layer 4294967295 in row 151"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use crate::job::CancelToken;
 use crate::table::statistics::DataSet;
-use crate::table::{Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch};
+use crate::table::{
+    Given, HeadsBuilder, ModelSizes, SampleRow, Source, TableKind, TableWriter, samples_batch,
+};
 use crate::trace::Trace;
 use crate::ui::error_text::error_text;
 use crate::view::MarkedObject;
@@ -56,6 +58,7 @@ pub fn table_of(
     let mut heads = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let (mut builder, mut samples, mut problems) =
         (HeadsBuilder::default(), Vec::new(), Vec::new());
+    let mut models = ModelSizes::default();
     for (index, path) in paths.iter().enumerate() {
         anyhow::ensure!(!cancel.is_cancelled(), "cancelled");
         progress(index, paths.len());
@@ -76,7 +79,9 @@ pub fn table_of(
             };
             builder.append((&sample, index as u32), &trace, &|_| inside.clone())?;
             trace.check()?;
-            Ok(SampleRow::new(&trace, &given))
+            let row = SampleRow::new(&trace, &given);
+            models.add_answer(&row).with_context(|| path.display().to_string())?;
+            Ok(row)
         })();
         match added {
             Ok(row) => {
