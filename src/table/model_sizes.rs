@@ -1,6 +1,6 @@
 //! Layers and heads of each model of a samples table, which are the same for all of its answers.
 
-use super::{Result, SampleRow, TableError};
+use super::{Result, TableError};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_array::{Array as _, RecordBatch};
@@ -49,19 +49,6 @@ impl ModelSizes {
             }
         }
         Ok(())
-    }
-
-    /// Adds the answer of a trace.
-    ///
-    /// # Errors
-    /// Other sizes than in an earlier answer of the same model.
-    pub fn add_answer(&mut self, row: &SampleRow) -> Result<()> {
-        self.add(&row.model, row.sizes(), 0).map_err(|other| TableError::Trace {
-            reason: format!(
-                "has {} in the column `{}`, and an earlier one of the same model `{}` has {}: write a table for each",
-                other.number, other.column, row.model, other.before
-            ),
-        })
     }
 
     /// Adds the rows of a batch of the file at `path`; `before` is the number of rows before it.

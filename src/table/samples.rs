@@ -2,7 +2,7 @@
 
 use super::file::TableReader;
 use super::schema::{TableKind, Type};
-use super::{Expected, Result, TableError};
+use super::{Expected, ModelSizes, Result, TableError};
 use crate::analysis::inside::Inside;
 use crate::analysis::overview::{HeadNumber, layer_head};
 use crate::analysis::reduce::Fold;
@@ -145,6 +145,21 @@ impl SampleRow {
             turns: (!given.turns.is_empty()).then(|| serde_json::json!(given.turns).to_string()),
             model_layers: Some(meta.model.layers),
         }
+    }
+}
+
+impl ModelSizes {
+    /// Adds the answer of a trace.
+    ///
+    /// # Errors
+    /// Other sizes than in an earlier answer of the same model.
+    pub fn add_answer(&mut self, row: &SampleRow) -> Result<()> {
+        self.add(&row.model, row.sizes(), 0).map_err(|other| TableError::Trace {
+            reason: format!(
+                "has {} in the column `{}`, and an earlier one of the same model `{}` has {}: write a table for each",
+                other.number, other.column, row.model, other.before
+            ),
+        })
     }
 }
 

@@ -3,19 +3,20 @@
 mod edges;
 mod key;
 
-use super::super::{Backdrop, CausalTree, NodeFace, Theme, TreeNode, ViewState};
+pub use key::causal_ink;
+
+use super::super::{Backdrop, CausalTree, NodeFace, TreeNode, ViewState};
 use super::pieces::{KEY_LINE, Pieces, centred};
 use super::rect::seen;
-use super::tree_layout::{TreeLayout, TreeShape};
+use super::tree_layout::{CROP, TreeLayout, TreeShape};
 use super::{
-    Align, CAP_HEIGHT, CONTOURS, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun,
-    fitted, text_width,
+    Align, CAP_HEIGHT, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted,
+    text_width,
 };
 use key::key_lines;
 use std::f32::consts::TAU;
 
-/// Sides of a node with a crop, and height of a node with a word, in units of the tree.
-const CROP: f32 = 54.0;
+/// Height of a node with a word, in units of the tree.
 const WORD_HEIGHT: f32 = 30.0;
 /// Type sizes of words and of the answer token.
 const WORD: f32 = 17.0;
@@ -182,16 +183,6 @@ fn word_of(node: &TreeNode) -> (String, f32) {
 fn word_width(node: &TreeNode) -> f32 {
     let (text, size) = word_of(node);
     (text_width(&text, true) * size).max(12.0)
-}
-
-/// The colour of a distance: the nearest has the most contrast with the surroundings.
-pub fn causal_ink(theme: Theme, depth: usize) -> Ink {
-    const ON_LIGHT: [f32; CONTOURS] = [0.3, 0.48, 0.62, 0.74];
-    let step = depth.saturating_sub(1).min(CONTOURS - 1);
-    match theme {
-        Theme::Dark => Ink::Contour(CONTOURS - 1 - step),
-        Theme::Light => Ink::Map(ON_LIGHT[step]),
-    }
 }
 
 /// The colour of a node's border.

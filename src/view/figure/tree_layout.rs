@@ -6,6 +6,8 @@
 use super::PixelRect;
 use std::f32::consts::{FRAC_PI_2, TAU};
 
+/// Sides of a node that shows a crop of the picture, in units of the layout.
+pub(super) const CROP: f32 = 54.0;
 /// Distance between two rings, in units of the layout.
 const RING: f32 = 100.0;
 /// Least distance between two nodes, and between a node and the one above, whose edge needs room for its marks.

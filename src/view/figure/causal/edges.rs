@@ -1,8 +1,8 @@
 //! The edges of the causal tree: lines that keep clear of the other nodes, with a mark at each end.
 
 use super::super::pieces::Pieces;
+use super::super::tree_layout::CROP;
 use super::super::{Ink, PixelRect, Stroke};
-use super::CROP;
 use crate::analysis::causal::Mark;
 use crate::view::{CausalTree, TreeEdge, ViewState};
 

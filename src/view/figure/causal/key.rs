@@ -2,10 +2,19 @@
 
 use super::super::pieces::{KEY, KEY_LINE, Pieces};
 use super::super::{CONTOURS, Fill, Ink, PixelRect, fitted};
-use super::causal_ink;
 use super::edges::{BRANCH, Look};
 use crate::analysis::causal::Mark;
 use crate::view::{CausalTree, Theme};
+
+/// The colour of a distance: the nearest has the most contrast with the surroundings.
+pub fn causal_ink(theme: Theme, depth: usize) -> Ink {
+    const ON_LIGHT: [f32; CONTOURS] = [0.3, 0.48, 0.62, 0.74];
+    let step = depth.saturating_sub(1).min(CONTOURS - 1);
+    match theme {
+        Theme::Dark => Ink::Contour(CONTOURS - 1 - step),
+        Theme::Light => Ink::Map(ON_LIGHT[step]),
+    }
+}
 
 /// A line of the key.
 pub(super) enum KeyLine {
