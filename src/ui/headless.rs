@@ -6,7 +6,7 @@
 use super::app::App;
 use super::intent::Intent;
 use super::model_feed::Wake;
-use super::painting::{Canvas, Frame, new_context};
+use super::painting::{AtlasLimit, Canvas, Frame, new_context};
 use super::panels::Panes;
 use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
@@ -48,8 +48,7 @@ pub struct Headless {
     painter: WindowPainter,
     canvas: Canvas,
     format: wgpu::TextureFormat,
-    /// Largest side of egui's own textures.
-    texture_side: usize,
+    atlas: AtlasLimit,
 }
 
 /// The colour between the panels, which is that of hairlines. The target stores bytes without sRGB
@@ -88,9 +87,9 @@ impl Headless {
     ) -> anyhow::Result<Self> {
         let painter = WindowPainter::new(&gpu, format);
         let app = new_app(&ctx, prepared, Arc::clone(&gpu), painter.clone(), options)?;
-        let texture_side = gpu.limits().max_texture_dimension_2d as usize;
+        let atlas = AtlasLimit::new(&gpu);
         let (panes, canvas) = (Panes::default(), Canvas::default());
-        Ok(Self { ctx, app, panes, gpu, painter, canvas, format, texture_side })
+        Ok(Self { ctx, app, panes, gpu, painter, canvas, format, atlas })
     }
 
     /// The device.
@@ -100,10 +99,11 @@ impl Headless {
 
     /// Runs the app for one frame.
     pub fn frame(&mut self, mut input: RawInput) -> Frame {
-        input.max_texture_side = Some(self.texture_side);
+        input.max_texture_side = Some(self.atlas.texture_side());
         input.events = with_joined_text(input.events);
         let (app, panes) = (&mut self.app, &mut self.panes);
         let output = self.ctx.run_ui(input, |ui| frame::pass(app, panes, ui));
+        self.atlas.check(&self.ctx);
         Frame::new(&self.ctx, output)
     }
 
@@ -145,8 +145,7 @@ impl Headless {
         if let Some(editor) = &mut self.app.editor {
             editor.rebuild(Arc::clone(&gpu), painter.clone());
         }
-        let most = gpu.limits().max_texture_dimension_2d as usize;
-        self.texture_side = if self.texture_side == most { most / 2 } else { most };
+        self.atlas.start_over(&gpu);
         (self.gpu, self.painter) = (gpu, painter);
         self.ctx.request_repaint();
         Ok(())

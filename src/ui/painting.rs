@@ -36,6 +36,50 @@ impl Frame {
     }
 }
 
+/// Bytes of a glyph atlas that starts over, unless a single frame needs half as many.
+const MOST_ATLAS_BYTES: usize = 24 << 20;
+
+/// Bounds the glyph atlas of a context. egui starts over only when four fifths of a square with the longest side of a
+/// texture are full, which is hundreds of megabytes, and every change of the text's size adds all glyphs again.
+#[derive(Debug)]
+pub(super) struct AtlasLimit {
+    /// Longest side of a texture of the device, in pixels.
+    device_side: usize,
+    /// True for a side that is one pixel shorter: egui starts its atlas over when the side changes.
+    is_shorter: bool,
+    /// Bytes after the first frame of this atlas; `None` before it.
+    needed: Option<usize>,
+}
+
+impl AtlasLimit {
+    pub(super) fn new(gpu: &Gpu) -> Self {
+        let device_side = gpu.limits().max_texture_dimension_2d as usize;
+        Self { device_side, is_shorter: false, needed: None }
+    }
+
+    /// The longest side of a texture that egui is told before each frame, in pixels.
+    pub(super) const fn texture_side(&self) -> usize {
+        self.device_side - self.is_shorter as usize
+    }
+
+    /// Makes egui draw and upload its glyphs again, on `gpu`.
+    pub(super) fn start_over(&mut self, gpu: &Gpu) {
+        let is_shorter = !self.is_shorter;
+        *self = Self { is_shorter, ..Self::new(gpu) };
+    }
+
+    /// Looks at the atlas after a frame of `ctx`, and makes a large one start over with the next frame.
+    pub(super) fn check(&mut self, ctx: &Context) {
+        let [width, height] = ctx.fonts(|fonts| fonts.font_image_size());
+        let bytes = width * height * size_of::<Color32>();
+        let needed = *self.needed.get_or_insert(bytes);
+        if bytes > MOST_ATLAS_BYTES.max(2 * needed) {
+            self.is_shorter = !self.is_shorter;
+            self.needed = None;
+        }
+    }
+}
+
 /// The picture of a window: its pixels, and the shapes that they were painted from.
 #[derive(Default)]
 pub struct Canvas {

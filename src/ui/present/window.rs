@@ -10,7 +10,7 @@ use super::playback::Playback;
 use super::sleep_inhibitor::SleepInhibitor;
 use crate::gpu::Gpu;
 use crate::terminal;
-use crate::ui::painting::{self, Canvas};
+use crate::ui::painting::{self, AtlasLimit, Canvas};
 use crate::ui::surface::configuration;
 use crate::ui::window_painter::WindowPainter;
 use crate::ui::wording::in_window;
@@ -100,7 +100,7 @@ struct Screen {
     painter: WindowPainter,
     canvas: Canvas,
     /// Largest side of egui's own textures.
-    texture_side: usize,
+    atlas: AtlasLimit,
     /// When the next frame is wanted. Each window has its own: the presenter's clock must not make
     /// an 8K stage draw.
     next: Option<Instant>,
@@ -335,19 +335,19 @@ impl Screen {
         ctx.set_theme(egui::Theme::Dark);
         let wake = Arc::clone(wake);
         ctx.set_request_repaint_callback(move |info| wake(view, Instant::now() + info.delay));
-        let texture_side = gpu.limits().max_texture_dimension_2d as usize;
+        let atlas = AtlasLimit::new(gpu);
         let input = egui_winit::State::new(
             ctx.clone(),
             egui::ViewportId::ROOT,
             event_loop,
             Some(window.scale_factor() as f32),
             Some(winit::window::Theme::Dark),
-            Some(texture_side),
+            Some(atlas.texture_side()),
         );
         let painter = WindowPainter::new(gpu, config.format);
         let next = Some(Instant::now());
         let canvas = Canvas::default();
-        Ok(Self { view, window, surface, config, ctx, input, painter, canvas, texture_side, next })
+        Ok(Self { view, window, surface, config, ctx, input, painter, canvas, atlas, next })
     }
 
     fn wants_frame(&mut self, at: Instant) {
@@ -360,10 +360,7 @@ impl Screen {
         self.surface.configure(&gpu.device, &self.config);
         self.painter = WindowPainter::new(gpu, self.config.format);
         self.canvas.forget();
-        // egui uploads its glyphs once; a different limit makes it upload them again.
-        let most = gpu.limits().max_texture_dimension_2d as usize;
-        self.texture_side = if self.texture_side == most { most / 2 } else { most };
-        self.input.set_max_texture_side(self.texture_side);
+        self.atlas.start_over(gpu);
         Ok(())
     }
 
@@ -387,8 +384,10 @@ impl Screen {
 
     fn draw(&mut self, playback: &mut Playback, now: f64) -> anyhow::Result<()> {
         let size = <[u32; 2]>::from(self.window.inner_size());
+        self.input.set_max_texture_side(self.atlas.texture_side());
         let input = self.input.take_egui_input(&self.window);
         let output = self.ctx.run_ui(input, |ui| draw(playback, self.view, ui, size, now));
+        self.atlas.check(&self.ctx);
         let frame = painting::Frame::new(&self.ctx, output);
         self.input.handle_platform_output(&self.window, frame.platform.clone());
         let gpu = Arc::clone(playback.gpu());
