@@ -9,6 +9,10 @@ use super::shared_pipelines::Pipelines;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// Sizes of the blocks that textures and buffers share, in bytes; a larger one gets a block of its own. On a software
+/// adapter, the unused part of a block is memory of the process.
+const BLOCK_BYTES: std::ops::Range<u64> = 8 << 20..16 << 20;
+
 /// Options for opening a device.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -93,7 +97,9 @@ impl Gpu {
             label: Some("vlmscope"),
             required_features: features,
             required_limits: limits.clone(),
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            memory_hints: wgpu::MemoryHints::Manual {
+                suballocated_device_memory_block_size: BLOCK_BYTES,
+            },
             ..Default::default()
         }))
         .map_err(|error| GpuError::Device {

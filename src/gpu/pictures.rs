@@ -32,8 +32,15 @@ pub(super) struct Pictures {
 
 /// Pictures that are kept whatever their size: two traces in two forms.
 const FEWEST: usize = 4;
-/// More are kept within these bytes: the frames of a video.
-const MOST_BYTES: u64 = 256 << 20;
+
+/// Bytes of further pictures that are kept: the frames of a video. A software adapter keeps them in the memory of the
+/// process.
+fn most_bytes(context: &Context) -> u64 {
+    match context.gpu.info().device_type {
+        wgpu::DeviceType::Cpu => 64 << 20,
+        _ => 256 << 20,
+    }
+}
 
 impl Pictures {
     /// The picture; decoded and uploaded on first use.
@@ -50,8 +57,9 @@ impl Pictures {
             None => load(context, trace, key)?,
         };
         self.loaded.push(loaded.clone());
+        let most = most_bytes(context);
         let bytes = |loaded: &[Loaded]| loaded.iter().map(|one| one.bytes).sum::<u64>();
-        while self.loaded.len() > FEWEST && bytes(&self.loaded) > MOST_BYTES {
+        while self.loaded.len() > FEWEST && bytes(&self.loaded) > most {
             self.loaded.remove(0);
         }
         Ok(loaded)

@@ -5,9 +5,11 @@
 //! A request that panics is reported, and the next one is handled with fresh state.
 
 mod cancel;
+mod freed_memory;
 mod guard;
 mod worker;
 
 pub use cancel::{CancelGuard, CancelToken};
+pub use freed_memory::{ReuseFreedMemory, return_freed_memory};
 pub use guard::{Panicked, contain, guard, is_contained, message_of, note, unwinding};
 pub use worker::Worker;

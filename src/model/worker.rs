@@ -5,7 +5,7 @@ use super::error::{ModelError, Result};
 use super::event::{AskEvent, ModelEvent, Progress};
 use super::remote::RemoteOptions;
 use super::request::{AskRequest, EngineOptions};
-use crate::job::{CancelToken, Panicked, Worker};
+use crate::job::{CancelToken, Panicked, ReuseFreedMemory, Worker};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,6 +108,7 @@ fn handle(
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,
 ) {
+    let _reuse = ReuseFreedMemory::start();
     match job {
         Job::Task { request, task } => {
             task(load(loaded, options, request, cancel, sender), cancel);

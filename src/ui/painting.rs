@@ -37,7 +37,7 @@ impl Frame {
 }
 
 /// Bytes of a glyph atlas that starts over, unless a single frame needs half as many.
-const MOST_ATLAS_BYTES: usize = 24 << 20;
+const MOST_ATLAS_BYTES: usize = 12 << 20;
 
 /// Bounds the glyph atlas of a context. egui starts over only when four fifths of a square with the longest side of a
 /// texture are full, which is hundreds of megabytes, and every change of the text's size adds all glyphs again.

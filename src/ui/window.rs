@@ -53,6 +53,7 @@ impl From<accesskit_winit::Event> for Wakeup {
 /// # Errors
 /// If there is no display, no adapter, or the surface cannot be used.
 pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::Result<()> {
+    job::return_freed_memory();
     let timings = timings.then(Timings::default);
     let event_loop = EventLoop::<Wakeup>::with_user_event().build().context(
         "no window can be opened: is there a display (DISPLAY or WAYLAND_DISPLAY)? Without one, use `vlmscope ask` and `vlmscope render`",

@@ -1,6 +1,7 @@
 //! Execution of a model: flags and the options of the engine.
 
 use super::{cancel_on_interrupt, note, until_interrupted};
+use crate::job::ReuseFreedMemory;
 use crate::model::{
     Address, AskStage, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin,
 };
@@ -63,6 +64,7 @@ pub(crate) fn load_engine(
     let Some(address) = &flags.remote else {
         let options = engine_options(model, flags)?;
         log::info!("loading {}", options.bundle.display());
+        ReuseFreedMemory::until_exit();
         return Ok(until_interrupted(
             "model",
             move |tell| Engine::load(&options, tell),

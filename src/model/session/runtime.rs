@@ -55,10 +55,6 @@ pub struct RuntimeCandidate {
     pub version: std::result::Result<String, String>,
 }
 
-/// Free bytes at the end of the heap above which the allocator returns memory to the system.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const KEPT_FREE_BYTES: i32 = 512 << 20;
-
 /// ONNX Runtime allows one environment per process.
 static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
@@ -73,7 +69,6 @@ impl Runtime {
             return Ok(Arc::clone(runtime));
         }
         let (path, version) = find(named)?;
-        reuse_freed_memory();
         let broken = |reason: String| ModelError::RuntimeNotALibrary {
             path: path.clone(),
             reason,
@@ -91,18 +86,6 @@ impl Runtime {
         let runtime = Arc::new(Self { path, version, environment });
         *loaded = Some(Arc::clone(&runtime));
         Ok(runtime)
-    }
-}
-
-/// Makes the C allocator take large tensors from its heap and keep freed memory for the next layer or token. By
-/// default, glibc maps each block of tens of megabytes anew: the system must then clear its pages, which costs a sixth
-/// of the time of a question.
-fn reuse_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt changes settings of the allocator and accesses no memory of ours.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
     }
 }
 
