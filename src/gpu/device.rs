@@ -128,6 +128,7 @@ impl Gpu {
             info.driver_info
         );
         let options = options.clone();
+        let pipelines = Pipelines::new(info.device_type);
         Ok(Arc::new(Self {
             instance,
             adapter,
@@ -140,7 +141,7 @@ impl Gpu {
             #[cfg(feature = "testing")]
             lose_at_submit: AtomicBool::new(false),
             pass_names: OnceLock::new(),
-            pipelines: Pipelines::default(),
+            pipelines,
         }))
     }
 

@@ -37,7 +37,7 @@ const FEWEST: usize = 4;
 /// process.
 fn most_bytes(context: &Context) -> u64 {
     match context.gpu.info().device_type {
-        wgpu::DeviceType::Cpu => 64 << 20,
+        wgpu::DeviceType::Cpu => 32 << 20,
         _ => 256 << 20,
     }
 }

@@ -29,24 +29,28 @@ impl PipelineKey {
     }
 }
 
-/// Pipelines that a device keeps. A frame needs about twenty; there are hundreds of combinations of modes and formats,
-/// and each takes about a megabyte on a software adapter.
-const MOST_PIPELINES: usize = 64;
+/// Pipelines of a kind that a device keeps. A frame needs about twenty; there are hundreds of combinations of modes and
+/// formats, and each takes 1.5 MB of the process's memory on a software adapter.
+fn most_pipelines(device_type: wgpu::DeviceType) -> usize {
+    match device_type {
+        wgpu::DeviceType::Cpu => 40,
+        _ => 128,
+    }
+}
 
 /// Pipelines by their key, with the time of their last use.
 #[derive(Debug)]
 struct Kept<Pipeline> {
+    most: usize,
     built: HashMap<PipelineKey, (Pipeline, u64)>,
     uses: u64,
 }
 
-impl<Pipeline> Default for Kept<Pipeline> {
-    fn default() -> Self {
-        Self { built: HashMap::new(), uses: 0 }
-    }
-}
-
 impl<Pipeline: Clone> Kept<Pipeline> {
+    fn new(most: usize) -> Self {
+        Self { most, built: HashMap::new(), uses: 0 }
+    }
+
     fn get(&mut self, key: &PipelineKey) -> Option<Pipeline> {
         self.uses += 1;
         let (found, last_used) = self.built.get_mut(key)?;
@@ -60,7 +64,7 @@ impl<Pipeline: Clone> Kept<Pipeline> {
         if let Some(found) = self.get(&key) {
             return found;
         }
-        if self.built.len() >= MOST_PIPELINES {
+        if self.built.len() >= self.most {
             let oldest = self.built.iter().min_by_key(|(_, (_, last_used))| *last_used);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                 self.built.remove(&oldest);
@@ -73,13 +77,18 @@ impl<Pipeline: Clone> Kept<Pipeline> {
 
 /// The pipelines of a device that were used last. Renderers share them: a window has several, and compiling every pass
 /// again for each costs a software adapter tens of megabytes and tenths of a second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pipelines {
     drawing: Mutex<Kept<wgpu::RenderPipeline>>,
     compute: Mutex<Kept<wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
+    pub fn new(device_type: wgpu::DeviceType) -> Self {
+        let most = most_pipelines(device_type);
+        Self { drawing: Mutex::new(Kept::new(most)), compute: Mutex::new(Kept::new(most)) }
+    }
+
     /// The drawing pipeline of `key`, which `build` builds if it is not kept.
     pub fn drawing(
         &self,
@@ -128,16 +137,17 @@ mod tests {
 
     #[test]
     fn the_pipelines_that_were_used_last_are_kept() {
-        let mut kept = Kept::default();
+        const MOST: usize = 64;
+        let mut kept = Kept::new(MOST);
         let key = |mode: usize| PipelineKey::new("test", "fs", None, &[("mode", mode as f64)]);
-        for mode in 0..10 * MOST_PIPELINES {
+        for mode in 0..10 * MOST {
             assert_eq!(kept.get(&key(mode)), None);
             assert_eq!(kept.insert(key(mode), mode), mode);
             // Used at every frame.
             assert_eq!(kept.get(&key(0)), Some(0));
         }
-        assert_eq!(kept.built.len(), MOST_PIPELINES);
-        assert_eq!(kept.get(&key(10 * MOST_PIPELINES - 1)), Some(10 * MOST_PIPELINES - 1));
+        assert_eq!(kept.built.len(), MOST);
+        assert_eq!(kept.get(&key(10 * MOST - 1)), Some(10 * MOST - 1));
         assert_eq!(kept.get(&key(1)), None);
         assert_eq!(kept.insert(key(0), 7), 0, "the one that another thread built stays");
     }

@@ -424,3 +424,55 @@ pub fn new_context() -> Context {
     system_fonts::install(&ctx);
     ctx
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit() -> AtlasLimit {
+        AtlasLimit { device_side: 16_384, is_shorter: false, needed: None }
+    }
+
+    /// Shows the letters in these sizes; returns how often the atlas was uploaded as a whole.
+    fn show(ctx: &Context, limit: &mut AtlasLimit, sizes: impl Iterator<Item = f32>) -> usize {
+        let letters: String = ('!'..='~').collect();
+        let side = Some(limit.texture_side());
+        let input = egui::RawInput { max_texture_side: side, ..egui::RawInput::default() };
+        let mut sizes: Vec<f32> = sizes.collect();
+        let output = ctx.run_ui(input, |ui| {
+            for size in sizes.drain(..) {
+                ui.label(egui::RichText::new(&letters).size(size));
+            }
+        });
+        limit.check(ctx);
+        let images = output.textures_delta.set.iter().flat_map(|(_, images)| images);
+        images.filter(|image| image.is_whole()).count()
+    }
+
+    fn bytes(ctx: &Context) -> usize {
+        let [width, height] = ctx.fonts(|fonts| fonts.font_image_size());
+        width * height * size_of::<Color32>()
+    }
+
+    #[test]
+    fn an_atlas_starts_over_when_it_is_large() {
+        let (ctx, mut limit) = (new_context(), limit());
+        let (mut most, mut whole) = (0, 0);
+        for step in 0..300 {
+            whole += show(&ctx, &mut limit, std::iter::once(14.0 + 0.1 * step as f32));
+            most = most.max(bytes(&ctx));
+        }
+        // egui doubles the height; the frame that does so is the last one of an atlas.
+        assert!((MOST_ATLAS_BYTES..=2 * MOST_ATLAS_BYTES).contains(&most), "{most} bytes");
+        assert!((4..100).contains(&whole), "uploaded {whole} times");
+    }
+
+    #[test]
+    fn an_atlas_that_one_frame_fills_does_not_start_over_with_each_frame() {
+        let (ctx, mut limit) = (new_context(), limit());
+        let mut frame = || show(&ctx, &mut limit, (0..60).map(|size| 80.0 + size as f32));
+        let whole: usize = (0..20).map(|_| frame()).sum();
+        assert!(bytes(&ctx) > MOST_ATLAS_BYTES, "{} bytes", bytes(&ctx));
+        assert!(whole <= 3, "uploaded {whole} times");
+    }
+}
