@@ -13,6 +13,7 @@ mod data_set;
 mod dataset_fuzz;
 mod edit;
 mod engine;
+mod freed_memory;
 mod methods;
 mod parity;
 mod patch_map;
