@@ -1,6 +1,8 @@
 //! Tables over many answers in the window.
 
-use crate::support::{Window, click, drag, empty_window, open_with, settle, shoot, trace, until};
+use crate::support::{
+    Window, click, drag, empty_window, open_with, save_to, settle, shoot, trace, until,
+};
 use egui::{Key, Modifiers, pos2, vec2};
 use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use vlmscope::table::{
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::ui::data_set::{Axis, Brush, Compared, DataSetDoc, DataSetView};
 use vlmscope::ui::headless::HeadlessOptions;
-use vlmscope::ui::intent::{DataSetCommand, Intent, PathCommand};
+use vlmscope::ui::intent::{DataSetCommand, Intent};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
 use vlmscope::view::{Command, MarkedObject, Queries};
@@ -661,15 +663,6 @@ fn a_table_that_is_open_keeps_its_view_and_one_that_was_written_again_is_read_ag
     let again = doc(window.state());
     assert_eq!((again.samples().len(), again.filtered().count()), (30, 6));
     assert_eq!(again.numbers().unwrap().column, HeadColumn::Entropy);
-}
-
-/// Types the path of a file into the question for it, and waits until the file is there.
-fn save_to(window: &mut Window, path: &Path) -> Vec<u8> {
-    window.state().intents.send(Intent::Path(PathCommand::Type(path.display().to_string())));
-    settle(window);
-    window.state().intents.send(Intent::Path(PathCommand::Accept));
-    until(window, |_| path.exists());
-    std::fs::read(path).unwrap()
 }
 
 #[test]

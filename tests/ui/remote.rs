@@ -1,14 +1,15 @@
 //! The window with a model in another process: attention grows on the stage, pages come when they are looked at, and a
 //! lost connection can be repaired by asking again.
 
-use crate::support::{Window, open_with, settle, until};
-use std::path::PathBuf;
+use crate::support::{Window, open_with, save_to, settle, until};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{AskRequest, Device, Engine, EngineOptions, builtin};
 use vlmscope::settings::Settings;
-use vlmscope::trace::Trace;
+use vlmscope::trace::{Query, Trace};
 use vlmscope::ui::intent::Intent;
+use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start, headless::HeadlessOptions};
 use vlmscope::view::AxisSet;
 use vlmscope::view::Command as ViewCommand;
@@ -26,7 +27,18 @@ fn start(address: &str) -> Window {
 }
 
 /// A program that starts the server, waits before each of its frames of bulk data, and notes its process in a file.
-fn slow(folder: &std::path::Path) -> String {
+fn slow(folder: &Path) -> String {
+    between(folder, "time.sleep(0.4)")
+}
+
+/// A program that starts the server and ends both at the frame of bulk data behind the `count`-th one.
+fn lost_after(folder: &Path, count: usize) -> String {
+    let text = format!("seen += 1; seen > {count} and (server.kill(), os._exit(1))");
+    between(folder, &text)
+}
+
+/// A program that starts the server, notes its process in a file, and does something at each of its frames of bulk data.
+fn between(folder: &Path, at_data: &str) -> String {
     let script = folder.join("slow.py");
     let text = r#"
 import os, struct, subprocess, sys, threading, time
@@ -40,16 +52,17 @@ def forward():
     server.stdin.close()
 
 threading.Thread(target=forward, daemon=True).start()
+seen = 0
 while len(head := server.stdout.read(8)) == 8:
     header, payload = struct.unpack("<II", head)
     body = server.stdout.read(header + payload)
     if b'"data"' in body[:header]:
-        time.sleep(0.4)
+        AT_DATA
     sys.stdout.buffer.write(head + body)
     sys.stdout.buffer.flush()
 sys.exit(server.wait())
 "#;
-    std::fs::write(&script, text).unwrap();
+    std::fs::write(&script, text.replace("AT_DATA", at_data)).unwrap();
     let pid = folder.join("pid");
     format!("exec:python3 '{}' '{}' '{PROGRAM}'", script.display(), pid.display())
 }
@@ -135,6 +148,39 @@ fn a_lost_connection_is_told_and_the_question_can_be_asked_again() {
         assert!(error.to_string().contains("Ask the question again"), "{error}");
     }
     ask_until_answered(&mut window, &question);
+}
+
+/// What has arrived of an answer is not lost with the connection: its whole rows are saved, and the window says how many are not.
+#[test]
+#[cfg(unix)]
+fn an_incomplete_answer_is_saved_as_far_as_it_arrived() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(&lost_after(folder.path(), 1));
+    window.state_mut().asks_in_window = true;
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state().intents.send(Intent::Ask(question.clone()));
+    until(&mut window, answered);
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.trace.is_broken()));
+    let received = folder.path().join("received.vlmtrace");
+    window.state().intents.act(UiCommand::SaveTrace);
+    settle(&mut window);
+    let said: Vec<String> =
+        window.state().notices.iter().map(|notice| notice.text.clone()).collect();
+    save_to(&mut window, &received);
+    let saved = Trace::open(&received).unwrap();
+    saved.check().unwrap();
+    let expected = expected(&window, &question);
+    let all = expected.rows().len();
+    let left_out = all - saved.rows().len();
+    assert!((1..all).contains(&left_out), "{left_out} of {all}");
+    let wanted = format!("{left_out} of {all} rows of the attention did not arrive");
+    assert!(said.iter().any(|text| text.starts_with(&wanted)), "{wanted}: {said:?}");
+    assert_eq!(saved.meta().answer, expected.meta().answer);
+    for (row, &query) in saved.rows().iter().enumerate() {
+        let other = expected.row_of_query(Query(query)).unwrap();
+        assert!(saved.page(row) == expected.page(other), "position {query}");
+        assert!(saved.stats(row) == expected.stats(other), "position {query}");
+    }
 }
 
 /// Asks, and once more if only this question noticed that the server is gone: the engine then starts another one.

@@ -10,6 +10,7 @@
 
 use egui_kittest::Harness;
 use egui_kittest::wgpu::WgpuTestRenderer;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use vlmscope::gpu::{Gpu, GpuOptions};
@@ -17,6 +18,7 @@ use vlmscope::settings::Settings;
 use vlmscope::trace::Trace;
 use vlmscope::ui::document::Document;
 use vlmscope::ui::headless::{HeadlessOptions, new_app, prepare};
+use vlmscope::ui::intent::{Intent, PathCommand};
 use vlmscope::ui::panels::Panes;
 use vlmscope::ui::window_painter::WindowPainter;
 use vlmscope::ui::{App, Start, frame, theme};
@@ -161,6 +163,15 @@ pub fn until(window: &mut Window, so: impl Fn(&App) -> bool) {
         window.step();
     }
     settle(window);
+}
+
+/// Types the path of a file into the question for it, and waits until the file is there.
+pub fn save_to(window: &mut Window, path: &Path) -> Vec<u8> {
+    window.state().intents.send(Intent::Path(PathCommand::Type(path.display().to_string())));
+    settle(window);
+    window.state().intents.send(Intent::Path(PathCommand::Accept));
+    until(window, |_| path.exists());
+    std::fs::read(path).unwrap()
 }
 
 /// A small synthetic trace, made once.
