@@ -87,6 +87,16 @@ impl RowCheck {
         Ok(*heads)
     }
 
+    /// Number of tokens of each sample.
+    pub fn tokens(&self) -> Vec<u32> {
+        let near = |counts: &Vec<u32>| counts.iter().filter(|count| **count > 0).count() as u32;
+        let mut tokens: Vec<u32> = self.near.iter().map(near).collect();
+        for (sample, _) in self.far.keys() {
+            tokens[*sample as usize] += 1;
+        }
+        tokens
+    }
+
     /// Counts a row; `name` is the name of its sample.
     ///
     /// # Errors
@@ -144,6 +154,7 @@ mod tests {
             );
             assert!(added(&mut check, 1, token, [0, 0]).is_err(), "{token}");
         }
+        assert_eq!(check.tokens(), [4, 4]);
         assert!(added(&mut check, 2, 0, [0, 0]).is_err(), "no such sample");
     }
 

@@ -29,6 +29,8 @@ mod score;
 mod ssh;
 mod support;
 mod table;
+#[path = "../shared/table_damage.rs"]
+mod table_damage;
 #[cfg(target_os = "linux")]
 #[path = "../shared/trap_library.rs"]
 mod trap_library;

@@ -1,6 +1,7 @@
 //! Tables over many answers: `table`, and `ask --batch --table`.
 
 use crate::support::{Folder, names, stderr, stdout};
+use crate::table_damage::change_last_row;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, UInt32Type};
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
@@ -524,6 +525,42 @@ fn a_table_is_not_replaced_by_an_empty_one() {
         &["none of the 1 traces could be read", "no table was written"],
     );
     assert_eq!((folder.read("t.parquet"), folder.read("t.samples.parquet")), (before, samples));
+}
+
+#[test]
+fn numbers_that_the_model_cannot_have_are_refused_by_every_command_that_reads_a_table() {
+    let folder = Folder::new();
+    folder.write("q.jsonl", lines(2));
+    folder.ok("ask --batch q.jsonl --table t.parquet");
+    let damaged = |name: &str, change: &dyn Fn(&Path) -> String| {
+        let path = folder.path(name);
+        std::fs::copy(folder.path("t.parquet"), &path).unwrap();
+        std::fs::copy(folder.path("t.samples.parquet"), samples_path(&path)).unwrap();
+        let wanted = change(&path);
+        let commands = [
+            format!("report {name} --out r"),
+            format!("report t.parquet --against {name} --out r"),
+            format!("table {name} --out u.parquet"),
+        ];
+        for command in &commands {
+            folder.refused(command, 1, &[&wanted, "write the table again"]);
+        }
+        assert!(!folder.path("r").exists() && !folder.path("u.parquet").exists());
+    };
+    for (column, number) in [("layer", 6), ("layer", u32::MAX), ("head", 8)] {
+        damaged("heads.parquet", &|path| {
+            let row = change_last_row(path, TableKind::Heads, column, number);
+            format!(
+                "heads.parquet: the column `{column}` names the {column} {number} in row {row},"
+            )
+        });
+    }
+    for (column, number) in [("layers", 3), ("layers", 12), ("heads", 4), ("model_layers", 7)] {
+        damaged("sizes.parquet", &|path| {
+            change_last_row(&samples_path(path), TableKind::Samples, column, number);
+            format!("sizes.samples.parquet: the column `{column}` holds {number} in row 2")
+        });
+    }
 }
 
 #[test]

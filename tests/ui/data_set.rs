@@ -1,8 +1,9 @@
 //! Tables over many answers in the window.
 
 use crate::support::{
-    Window, click, drag, empty_window, open_with, save_to, settle, shoot, trace, until,
+    Window, click, drag, empty_window, open_with, painted, save_to, settle, shoot, trace, until,
 };
+use crate::table_damage::change_last_row;
 use egui::{Key, Modifiers, pos2, vec2};
 use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use vlmscope::analysis::outline::{Outline, RegionPart};
 use vlmscope::settings::Settings;
 use vlmscope::table::statistics::{Condition, HeadColumn};
 use vlmscope::table::{
-    Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch,
+    Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch, samples_path,
 };
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::ui::data_set::{Axis, Brush, Compared, DataSetDoc, DataSetView};
@@ -136,6 +137,8 @@ fn a_table_opens_in_place_of_an_answer_and_shows_its_numbers() {
     // The most improbable answer comes first.
     assert_eq!(doc(window.state()).order()[0], 59);
     assert!(window.query_by_label("Sample s059: answer 59").is_some());
+    let texts = painted(&window);
+    assert!(texts.iter().any(|text| text == "expected: a fox"), "below a wrong answer: {texts:?}");
     assert!(
         window.query_by_label("Sample s000: answer 0").is_none(),
         "only what is in sight is drawn"
@@ -621,6 +624,25 @@ fn damaged_and_foreign_tables_are_refused_with_their_column() {
     // Heads beside heads.
     std::fs::copy(&path, folder.path().join("alone.samples.parquet")).unwrap();
     says(alone, "is a table of heads, not of samples");
+    // Answers of one model with different sizes.
+    let sizes = write_table(folder.path(), "sizes.parquet", 3);
+    let layers = trace().shape().layers as u32;
+    change_last_row(&samples_path(&sizes), TableKind::Samples, "layers", layers - 1);
+    says(sizes, &format!("`layers` holds {} in row 3 and {layers} in row 1", layers - 1));
+}
+
+#[test]
+fn a_layer_that_the_model_lacks_is_refused_with_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", 3);
+    let row = change_last_row(&path, TableKind::Heads, "layer", u32::MAX);
+    let mut window = empty_window();
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, |app| app.data_sets.current().is_some_and(|doc| doc.failed().is_some()));
+    let failed = doc(window.state()).failed().unwrap();
+    let wanted = format!("`layer` names the layer 4294967295 in row {row},");
+    assert!(failed.contains("answers.parquet") && failed.contains(&wanted), "{failed}");
+    settle(&mut window);
 }
 
 #[test]

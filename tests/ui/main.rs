@@ -23,6 +23,8 @@ mod session;
 mod sizes;
 mod snapshots;
 mod support;
+#[path = "../shared/table_damage.rs"]
+mod table_damage;
 mod text;
 mod undo;
 mod walkthrough;

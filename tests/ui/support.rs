@@ -185,6 +185,20 @@ pub fn trace() -> Arc<Trace> {
     Arc::clone(TRACE.get_or_init(make))
 }
 
+/// The texts that the last frame painted.
+pub fn painted(window: &Window) -> Vec<String> {
+    fn collect(shape: &egui::Shape, into: &mut Vec<String>) {
+        match shape {
+            egui::Shape::Text(text) => into.push(text.galley.text().to_owned()),
+            egui::Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, into)),
+            _ => {}
+        }
+    }
+    let mut texts = Vec::new();
+    window.output().shapes.iter().for_each(|clipped| collect(&clipped.shape, &mut texts));
+    texts
+}
+
 /// A click with the primary button.
 pub fn click(window: &mut Window, at: egui::Pos2, modifiers: egui::Modifiers) {
     window.event_modifiers(egui::Event::PointerMoved(at), modifiers);
@@ -239,6 +253,6 @@ pub fn copied(window: &mut Window) -> String {
 pub fn shoot(window: &mut Window, name: &str) {
     if let Some(folder) = std::env::var_os("VLMSCOPE_SHOTS") {
         let image = rendered(window);
-        image.save(std::path::Path::new(&folder).join(format!("{name}.png"))).unwrap();
+        image.save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
     }
 }

@@ -327,6 +327,7 @@ impl<'a> Loading<'a> {
         if cancel.is_cancelled() {
             return Err(TableError::Cancelled);
         }
+        self.check_tokens(&sums)?;
         match sums.why_empty() {
             Some(reason) => Err(TableError::NoNumbers {
                 path: self.of.source().heads.clone(),
@@ -335,6 +336,27 @@ impl<'a> Loading<'a> {
             }),
             None => Ok(sums.layers),
         }
+    }
+
+    /// Checks that no head has more values of a sample than it has tokens: some rows then name another layer or head than they
+    /// are of.
+    fn check_tokens(&self, sums: &Sums) -> Result<()> {
+        let tokens = sums.check.tokens();
+        for (number, layer) in &sums.layers {
+            for (sample, (counts, &most)) in
+                layer.counts.chunks(self.heads.max(1)).zip(&tokens).enumerate()
+            {
+                if let Some(head) = counts.iter().position(|&count| count > most) {
+                    let reason = format!(
+                        "has {} rows of layer {number}, head {head} of the sample `{}`, which has {most} tokens",
+                        counts[head],
+                        self.of.samples().name(sample)
+                    );
+                    return Err(self.wrong("layer", reason));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add(&self, sums: &mut Sums, rows: &Rows) -> Result<()> {

@@ -573,6 +573,14 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
             assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
         }
     }
+    // All rows are of one layer that the model has.
+    let (_folder, source) = write(&fixture, |sample| sample);
+    let one = |_: &str, column: ArrayRef| -> ArrayRef {
+        Arc::new(UInt32Array::from(vec![3; column.len()]))
+    };
+    rewrite(&source.heads, &only("layer", &one));
+    let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
+    assert!(error.contains("`layer` has") && error.contains("rows of layer 3, head 0"), "{error}");
     // Other programs write large texts.
     let (_folder, source) = write(&fixture, |sample| sample);
     let large = |_: &str, column: ArrayRef| -> ArrayRef {
