@@ -19,9 +19,7 @@ import torch
 from tiny.evaluate import write_json
 from tiny.qwen.evaluate import NUMBERS, evaluate
 from tiny.qwen.train import Plan, Trainer, write_checkpoint
-
-# Large tensors stay in the heap: giving them back to the system and faulting them in again costs more than using them.
-HEAP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
+from tiny.training import LARGE_HEAP
 
 
 def parse() -> argparse.Namespace:
@@ -37,9 +35,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    if any(os.environ.get(name) != value for name, value in HEAP.items()):
-        # The C library reads these when a process starts.
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | HEAP)
+    if any(os.environ.get(name) != value for name, value in LARGE_HEAP.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | LARGE_HEAP)
     torch.set_num_threads(1)
     plan = Plan()
     if args.smoke:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +116,40 @@ def listed(values: range | tuple[int, ...]) -> str:
     return ", ".join(map(str, values))
 
 
-def card(metrics: dict[str, Any], parameters: int) -> str:
+def rows_of(kinds: dict[str, Any], examples: dict[str, tuple[str, str]]) -> str:
+    """A row of a table for each kind of question, those about unseen words last."""
+    return "\n".join(
+        f"| {kind.replace('_', ' ')} | {examples[kind][0]} | {examples[kind][1]} | {kinds[kind]['exact_match']:.1%} | {kinds[kind]['questions']} |"
+        for kind in sorted(kinds, key=lambda kind: (kind == "unknown_unseen", kind))
+    )
+
+
+def weakest_of(kinds: dict[str, Any], count: int) -> str:
+    """The kinds of question that are answered worst, with their share of exact answers."""
+    seen = [kind for kind in kinds if kind != "unknown_unseen"]
+    weakest = sorted(seen, key=lambda kind: kinds[kind]["exact_match"])[:count]
+    return ", ".join(f"{kind.replace('_', ' ')} ({kinds[kind]['exact_match']:.0%})" for kind in weakest)
+
+
+def write(description: str | None, card: Callable[[dict[str, Any]], str]) -> None:
+    """The command line: the card of the figures in a file, written to another file."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    part = args.out.with_name(args.out.name + ".part")
+    part.write_text(card(json.loads(args.metrics.read_text())))
+    part.replace(args.out)
+
+
+def card(metrics: dict[str, Any]) -> str:
     """The card's text."""
     plan = metrics.get("plan") or vars(Plan())
     accuracy, where, erased = metrics["accuracy"], metrics["localisation"], metrics["erasing"]
     rounded = metrics["rounding"]
     kinds = accuracy["kinds"]
-    rows = "\n".join(
-        f"| {kind.replace('_', ' ')} | {EXAMPLES[kind][0]} | {EXAMPLES[kind][1]} | {kinds[kind]['exact_match']:.1%} | {kinds[kind]['questions']} |"
-        for kind in sorted(kinds, key=lambda kind: (kind == "unknown_unseen", kind))
-    )
-    weakest = sorted((kind for kind in kinds if kind != "unknown_unseen"), key=lambda kind: kinds[kind]["exact_match"])[
-        :3
-    ]
     return CARD.format(
-        millions=parameters / 1e6,
+        millions=metrics["parameters"] / 1e6,
         image=IMAGE_SIZE,
         grid=IMAGE_SIZE // PATCH_SIZE,
         vision_layers=VISION_LAYERS,
@@ -143,7 +163,7 @@ def card(metrics: dict[str, Any], parameters: int) -> str:
         questions=accuracy["questions"],
         seed=metrics["seed"],
         exact=accuracy["exact_match"],
-        rows=rows,
+        rows=rows_of(kinds, EXAMPLES),
         second=metrics["second_turn"]["exact_match"],
         dialogues=metrics["second_turn"]["dialogues"],
         same=rounded["same_answer"],
@@ -175,21 +195,9 @@ def card(metrics: dict[str, Any], parameters: int) -> str:
         warm=plan["warm_steps"],
         joint=plan["joint_steps"],
         plan_seed=plan["seed"],
-        weakest=", ".join(f"{kind.replace('_', ' ')} ({kinds[kind]['exact_match']:.0%})" for kind in weakest),
+        weakest=weakest_of(kinds, 3),
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--metrics", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    metrics = json.loads(args.metrics.read_text())
-    text = card(metrics, metrics["parameters"])
-    part = args.out.with_name(args.out.name + ".part")
-    part.write_text(text)
-    part.replace(args.out)
-
-
 if __name__ == "__main__":
-    main()
+    write(__doc__, card)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -19,17 +18,27 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
+from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from tiny.batches import HEADS, IGNORE, Batch, Batches
 from tiny.model import IMAGE_SIZE, PATCH_SIZE, WIDTH, build_model, packed_text, vision_features
 from tiny.optimiser import build_optimisers
 from tiny.text import build_processor
+from tiny.training import (
+    LARGE_HEAP,
+    PATCH_WEIGHT,
+    RAMP_STEPS,
+    answer_loss,
+    descend,
+    guidance,
+    keep,
+    load_state,
+    save_snapshot,
+    save_state,
+)
 
-PATCH_WEIGHT, GUIDE_WEIGHT = 0.3, 0.1
-RAMP_STEPS, FINAL_RATE = 60, 0.03
+FINAL_RATE = 0.03
 HORIZON_STEPS, COOL_SHARE = 5_500, 0.24  # the cosine's length; the share of the run that cools down to the final rate
-GUIDE_FADE, GUIDE_END = 0.58, 2 / 3  # of the joint steps: guidance fades to nothing and stays off
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,7 @@ class Plan:
 
     def guidance(self, step: int) -> float:
         """Weight of the guidance loss; 0 for the last third of the joint steps."""
-        done = (step - self.warm_steps) / self.joint_steps
-        return GUIDE_WEIGHT * min(1.0, max(0.0, (GUIDE_END - done) / (GUIDE_END - GUIDE_FADE)))
+        return guidance((step - self.warm_steps) / self.joint_steps)
 
 
 class PatchHeads(nn.ModuleDict):
@@ -91,32 +99,13 @@ def losses(model: LlavaForConditionalGeneration, heads: PatchHeads, batch: Batch
         return Losses(patch, {"patch": patch.item()})
     guided = guide_weight > 0
     hidden, guide = packed_text(model, features, batch.packed, batch.guides if guided else ())
-    wanted = batch.labels != IGNORE
-    logits, targets = model.lm_head(hidden[wanted]), batch.labels[wanted]
-    answer = F.cross_entropy(logits, targets)
-    parts = {
-        "answer": answer.item(),
-        "token": (logits.argmax(-1) == targets).float().mean().item(),
-        "patch": patch.item(),
-    }
+    answer, token = answer_loss(model, hidden, batch.labels)
+    parts = {"answer": answer.item(), "token": token, "patch": patch.item()}
     total = answer + PATCH_WEIGHT * patch
     if guided:
         parts["guide"] = guide.item()
         total = total + guide_weight * guide
     return Losses(total, parts)
-
-
-def save_snapshot(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path, step: int) -> None:
-    """`out/snapshot` → a folder written by `save_pretrained`; the link changes only when the folder is complete."""
-    folder = out / f"snapshot-{step:05d}"
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    link = out / "snapshot.part"
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
-    os.replace(link, out / "snapshot")
-    for old in sorted(out.glob("snapshot-*"))[:-3]:
-        shutil.rmtree(old)
 
 
 class Trainer:
@@ -133,47 +122,16 @@ class Trainer:
             self._restore()
 
     def _restore(self) -> None:
-        path = self.out / "checkpoint.pt"
-        if not path.is_file():
-            raise SystemExit(f"{path}: no checkpoint to resume from; run once without --resume")
-        state = torch.load(path, weights_only=True)
-        if state["plan"] != asdict(self.plan):
-            raise SystemExit(
-                f"{path}: was written with another plan ({state['plan']}); use the same options or another --out"
-            )
-        self.model.load_state_dict(state["model"])
-        self.heads.load_state_dict(state["heads"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        state = load_state(self.out, asdict(self.plan), self.model, self.heads, self.optimisers)
         self.step = state["step"]
 
     def checkpoint(self) -> None:
-        """Model, optimisers and step, written to a temporary name and renamed. Batches draw their chance from the step."""
-        state = {
-            "plan": asdict(self.plan),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }
-        part = self.out / "checkpoint.pt.part"
-        torch.save(state, part)
-        os.replace(part, self.out / "checkpoint.pt")
+        """Model, optimisers and step. Batches draw their chance from the step."""
+        save_state(self.out, asdict(self.plan), self.model, self.heads, self.optimisers, step=self.step)
 
     def _one(self, batch: Batch) -> dict[str, float]:
-        factor = self.plan.rate(self.step)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
         found = losses(self.model, self.heads, batch, self.plan.guidance(self.step))
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        found.total.backward()
-        weights = [w for o in self.optimisers for g in o.param_groups for w in g["params"] if w.grad is not None]
-        self._average([w.grad for w in weights])
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        descend(self.optimisers, self.plan.rate(self.step), found.total, self._average)
         return found.parts
 
     def _average(self, gradients: list[Tensor]) -> None:
@@ -232,12 +190,7 @@ def work(worker: int, out: Path, plan: Plan, resume: bool, rendezvous: str) -> N
 
 def train(out: Path, plan: Plan, resume: bool) -> None:
     """Run all workers to the end; the result is `out/snapshot`."""
-    # Large tensors stay in the heap: giving them back to the system and faulting them in again costs more than using them.
-    os.environ |= {
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-        "OMP_NUM_THREADS": "1",
-    }
+    os.environ |= LARGE_HEAP | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
         arguments = (out.resolve(), plan, resume, f"{folder}/rendezvous")
         torch.multiprocessing.spawn(work, arguments, nprocs=plan.workers)
@@ -245,11 +198,9 @@ def train(out: Path, plan: Plan, resume: bool) -> None:
 
 def write_checkpoint(snapshot: Path, folder: Path) -> None:
     """The model that is kept: float16 safetensors, processor and tokenizer, complete or not there at all."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    LlavaForConditionalGeneration.from_pretrained(snapshot, dtype=torch.float16).save_pretrained(part)
-    AutoProcessor.from_pretrained(snapshot).save_pretrained(part)
-    for file in part.iterdir():
-        file.chmod(0o644)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+
+    def save(part: Path) -> None:
+        LlavaForConditionalGeneration.from_pretrained(snapshot, dtype=torch.float16).save_pretrained(part)
+        AutoProcessor.from_pretrained(snapshot).save_pretrained(part)
+
+    keep(folder, save)

@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from tiny.batches import ANSWER_HEADS, ANSWER_LAYERS, BRANCHES, QUESTION_HEADS, QUESTION_LAYERS
-from tiny.make_card import EXAMPLES, listed
+from tiny.make_card import EXAMPLES, listed, rows_of, weakest_of, write
 from tiny.model import MLP_WIDTH, TEXT_LAYERS, WIDTH
 from tiny.qwen.batches import GRIDS, PAIR_SHARE
 from tiny.qwen.model import HEADS, KEY_VALUE_HEADS, MROPE_SECTION, VISION_HEADS, VISION_LAYERS
@@ -120,21 +117,9 @@ As for the first model (`onnx/tiny/MODEL_CARD.md`): Apache-2.0; the sprites are 
 """
 
 
-def _rows(table: dict[str, Any], examples: dict[str, tuple[str, str]]) -> str:
-    kinds = sorted(table["kinds"], key=lambda kind: (kind == "unknown_unseen", kind))
-    return "\n".join(
-        f"| {kind.replace('_', ' ')} | {examples[kind][0]} | {examples[kind][1]} | {table['kinds'][kind]['exact_match']:.1%} | {table['kinds'][kind]['questions']} |"
-        for kind in kinds
-    )
-
-
 def card(metrics: dict[str, Any]) -> str:
     """The card's text."""
     plan, one, two, rounded = (metrics[name] for name in ("plan", "one_picture", "two_pictures", "rounding"))
-    kinds = {
-        kind: figures for table in (one, two) for kind, figures in table["kinds"].items() if kind != "unknown_unseen"
-    }
-    weakest = sorted(kinds, key=lambda kind: kinds[kind]["exact_match"])[:4]
     where = {}
     for number, name in ((1, "one_picture"), (2, "two_pictures")):
         found = metrics["localisation"][name]
@@ -172,8 +157,8 @@ def card(metrics: dict[str, Any]) -> str:
         one_count=one["questions"],
         two=two["exact_match"],
         two_count=two["questions"],
-        one_rows=_rows(one, EXAMPLES),
-        two_rows=_rows(two, PAIR_EXAMPLES),
+        one_rows=rows_of(one["kinds"], EXAMPLES),
+        two_rows=rows_of(two["kinds"], PAIR_EXAMPLES),
         same=rounded["same_answer"],
         rounded=rounded["questions"],
         f32=rounded["exact_match_float32"],
@@ -188,20 +173,10 @@ def card(metrics: dict[str, Any]) -> str:
         share=PAIR_SHARE,
         branches=BRANCHES,
         plan_seed=plan["seed"],
-        weakest=", ".join(f"{kind.replace('_', ' ')} ({kinds[kind]['exact_match']:.0%})" for kind in weakest),
+        weakest=weakest_of(one["kinds"] | two["kinds"], 4),
         **where,
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--metrics", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    part = args.out.with_name(args.out.name + ".part")
-    part.write_text(card(json.loads(args.metrics.read_text())))
-    part.replace(args.out)
-
-
 if __name__ == "__main__":
-    main()
+    write(__doc__, card)

@@ -7,23 +7,31 @@ repeatable to the bit. One thread; a checkpoint every few minutes, from which `-
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
 
-from tiny.batches import IGNORE
 from tiny.optimiser import build_optimisers
 from tiny.qwen.batches import Batch, Batches, PromptEncoder
 from tiny.qwen.model import build_model, merged, packed_text, start_from_llava, vision_features
 from tiny.qwen.text import build_processor
-from tiny.train import GUIDE_END, GUIDE_FADE, GUIDE_WEIGHT, PATCH_WEIGHT, RAMP_STEPS, PatchHeads, save_snapshot
+from tiny.train import PatchHeads
+from tiny.training import (
+    PATCH_WEIGHT,
+    RAMP_STEPS,
+    answer_loss,
+    descend,
+    guidance,
+    keep,
+    load_state,
+    save_snapshot,
+    save_state,
+)
 
 FINAL_RATE = 0.02
 FIRST_MODEL = Path(__file__).resolve().parents[3] / "onnx" / "tiny" / "checkpoint"
@@ -47,7 +55,7 @@ class Plan:
     def guidance(self, minutes: float) -> float:
         """Weight of the guidance loss; 0 for the last third of the questions."""
         done = (minutes - self.warm_minutes) / (self.minutes - self.warm_minutes)
-        return GUIDE_WEIGHT * min(1.0, max(0.0, (GUIDE_END - done) / (GUIDE_END - GUIDE_FADE)))
+        return guidance(done)
 
 
 def losses(
@@ -65,10 +73,7 @@ def losses(
         return patch, {"patch": patch.item()}
     guides = batch.guides if guide_weight > 0 else ()
     hidden, guide = packed_text(model, torch.cat(cells, 1), batch.packed, guides)
-    wanted = batch.labels != IGNORE
-    logits, targets = model.lm_head(hidden[wanted]), batch.labels[wanted]
-    answer = F.cross_entropy(logits, targets)
-    token = (logits.argmax(-1) == targets).float().mean().item()
+    answer, token = answer_loss(model, hidden, batch.labels)
     number = "two" if len(cells) > 1 else "one"
     parts = {f"answer {number}": answer.item(), f"token {number}": token, "patch": patch.item()}
     if guides:
@@ -96,51 +101,22 @@ class Trainer:
             self._restore()
 
     def _restore(self) -> None:
-        path = self.out / "checkpoint.pt"
-        if not path.is_file():
-            raise SystemExit(f"{path}: no checkpoint to resume from; run once without --resume")
-        state = torch.load(path, weights_only=True)
-        if state["plan"] != asdict(self.plan):
-            raise SystemExit(
-                f"{path}: was written with another plan ({state['plan']}); use the same options or another --out"
-            )
-        self.model.load_state_dict(state["model"])
-        self.heads.load_state_dict(state["heads"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        state = load_state(self.out, asdict(self.plan), self.model, self.heads, self.optimisers)
         self.step, self.spent = state["step"], state["spent"]
 
     def checkpoint(self) -> None:
-        """Model, optimisers, step and minutes, written to a temporary name and renamed; and a snapshot that transformers loads."""
-        state = {
-            "plan": asdict(self.plan),
-            "step": self.step,
-            "spent": self.spent,
-            "model": self.model.state_dict(),
-            "heads": self.heads.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }
-        part = self.out / "checkpoint.pt.part"
-        torch.save(state, part)
-        os.replace(part, self.out / "checkpoint.pt")
+        """Model, optimisers, step and minutes; and a snapshot that transformers loads."""
+        save_state(
+            self.out, asdict(self.plan), self.model, self.heads, self.optimisers, step=self.step, spent=self.spent
+        )
         save_snapshot(self.model, self.processor, self.out, self.step)
 
     def one(self, stage: int, since: int) -> dict[str, float]:
         """One step; returns the parts of its loss."""
-        factor = self.plan.rate(self.spent, since)
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
         batch = self.batches.batch(self.step, stage)
         with torch.autocast("cpu", torch.bfloat16):
             total, parts = losses(self.model, self.heads, batch, self.plan.guidance(self.spent))
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        weights = [w for o in self.optimisers for g in o.param_groups for w in g["params"] if w.grad is not None]
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        descend(self.optimisers, self.plan.rate(self.spent, since), total)
         return parts
 
     def run(self) -> None:
@@ -166,11 +142,9 @@ class Trainer:
 
 def write_checkpoint(snapshot: Path, folder: Path) -> None:
     """The model that is kept: float16 safetensors, processor and tokenizer, complete or not there at all."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(snapshot, part, ignore=shutil.ignore_patterns("*.safetensors"))
-    Qwen3VLForConditionalGeneration.from_pretrained(snapshot, dtype=torch.float16).save_pretrained(part)
-    for file in part.iterdir():
-        file.chmod(0o644)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+
+    def save(part: Path) -> None:
+        shutil.copytree(snapshot, part, ignore=shutil.ignore_patterns("*.safetensors"))
+        Qwen3VLForConditionalGeneration.from_pretrained(snapshot, dtype=torch.float16).save_pretrained(part)
+
+    keep(folder, save)
