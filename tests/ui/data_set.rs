@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vlmscope::analysis::outline::{Outline, RegionPart};
 use vlmscope::settings::Settings;
-use vlmscope::table::statistics::{Condition, HeadColumn};
+use vlmscope::table::statistics::{Condition, DataSet, HeadColumn};
 use vlmscope::table::{
     Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch, samples_path,
 };
@@ -18,6 +18,7 @@ use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::ui::data_set::{Axis, Brush, Compared, DataSetDoc, DataSetView};
 use vlmscope::ui::headless::HeadlessOptions;
 use vlmscope::ui::intent::{DataSetCommand, Intent};
+use vlmscope::ui::model_feed::Wake;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
 use vlmscope::view::{Command, MarkedObject, Queries};
@@ -599,6 +600,78 @@ fn a_session_brings_the_table_back_as_it_was() {
     let says = |app: &App| app.notices.iter().any(|notice| notice.text.contains("answers.parquet"));
     until(&mut window, says);
     assert!(window.state().data_sets.is_empty());
+}
+
+#[test]
+fn an_answer_of_a_session_goes_back_to_its_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", SAMPLES);
+    let sessions = folder.path().join("sessions");
+    let options = || HeadlessOptions {
+        start: Start::Empty,
+        settings: Settings { advice_seen: true, animate: false, ..Settings::default() },
+        sessions: Some(sessions.clone()),
+        ..HeadlessOptions::default()
+    };
+    let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, is_ready);
+    for row in [0, 2] {
+        send(&mut window, DataSetCommand::Open(row));
+        until(&mut window, |app| app.data_sets.awaited.is_none() && !app.data_sets.is_shown);
+    }
+    assert_eq!(window.state().docs.len(), 2);
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    drop(window);
+    let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
+    window.state().intents.send(Intent::OpenSessions);
+    until(&mut window, is_ready);
+    assert!(!window.state().data_sets.is_shown, "the answer was in front");
+    let samples: Vec<usize> = window
+        .state()
+        .docs
+        .iter()
+        .map(|answer| window.state().data_sets.sample_of(answer.id).expect("a sample").1)
+        .collect();
+    assert_eq!(samples, [0, 2]);
+    let table = doc(window.state());
+    assert_eq!(table.order()[table.cursor()], 2, "the keys go on from this sample");
+    window.get_by_label("Data set (Esc)").click();
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+    // The key does the same, also from another of its answers.
+    send(&mut window, DataSetCommand::Open(0));
+    assert!(!window.state().data_sets.is_shown);
+    assert_eq!(window.state().docs.len(), 2, "the answer that is open is shown");
+    window.key_press(Key::Escape);
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+}
+
+#[test]
+fn the_window_says_that_the_numbers_of_a_table_are_being_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", SAMPLES);
+    let mut window = empty_window();
+    // The thread waits in its first call, before it has the numbers, until the sender is dropped.
+    let (go, wait) = crossbeam_channel::bounded::<()>(0);
+    let wake: Wake = Arc::new(move || {
+        let _ = wait.recv_timeout(std::time::Duration::from_secs(60));
+    });
+    let data = Arc::new(DataSet::open(&path).unwrap());
+    let id = window.state_mut().data_sets.next_id();
+    let table = DataSetDoc::new(id, data, DataSetView::default(), &wake).unwrap();
+    window.state_mut().data_sets.add(table);
+    until(&mut window, |app| doc(app).progress().is_some());
+    let said = ["rows of heads …", "The numbers of the heads are being read …"];
+    for text in said {
+        assert!(window.query_by_label_contains(text).is_some(), "{text}");
+    }
+    drop(go);
+    until(&mut window, is_ready);
+    for text in said {
+        assert!(window.query_by_label_contains(text).is_none(), "{text}");
+    }
 }
 
 #[test]

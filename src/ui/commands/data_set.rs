@@ -77,12 +77,12 @@ pub fn open_again(app: &mut App, records: Vec<TableRecord>, shows: bool) {
     // A table of a folder is made again.
     let (folders, records): (Vec<TableRecord>, Vec<TableRecord>) =
         records.into_iter().partition(|record| record.path.is_dir());
-    for TableRecord { path, view } in folders {
+    for TableRecord { path, view, .. } in folders {
         of_folder(app, &path, view);
     }
     app.exports.run("open", move || {
         let (mut tables, mut problems) = (Vec::new(), Vec::new());
-        for TableRecord { path, view } in records {
+        for TableRecord { path, view, .. } in records {
             match DataSet::open(&path) {
                 Ok(data) => tables.push((Arc::new(data), view)),
                 Err(error) => {

@@ -4,14 +4,14 @@ use super::data_set;
 use crate::analysis::diff::{difference, of_answers, words};
 use crate::model::{Effect, Turn};
 use crate::ui::app::App;
-use crate::ui::data_set::DataSetDoc;
+use crate::ui::data_set::{DataSetDoc, RestoredSample};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::score::Scores;
 use crate::ui::session::{
     AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
-    RestoredAnswer, RestoredWalkthrough, Saved, ScoresRecord, Snapshot, TableRecord, Told,
-    WalkthroughToKeep, content, mark_opening,
+    RestoredAnswer, RestoredWalkthrough, SampleRecord, Saved, ScoresRecord, Snapshot, TableRecord,
+    Told, WalkthroughToKeep, content, mark_opening,
 };
 use crate::ui::task_result::TaskResult;
 use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
@@ -185,9 +185,14 @@ fn tables(app: &App) -> Vec<TableRecord> {
     let last = app.data_sets.current().map(|table| table.id);
     let mut tables: Vec<&DataSetDoc> = app.data_sets.all().iter().collect();
     tables.sort_by_key(|table| Some(table.id) == last);
+    let sample = |(answer, name): (DocumentId, String)| {
+        let answer = app.docs.get(answer)?.id.number();
+        Some(SampleRecord { answer, name })
+    };
     let record = |table: &DataSetDoc| TableRecord {
         path: table.path().to_owned(),
         view: table.view().clone(),
+        samples: app.data_sets.answers_in(table).into_iter().filter_map(sample).collect(),
     };
     tables.into_iter().map(record).collect()
 }
@@ -318,6 +323,16 @@ pub fn show(app: &mut App, restored: Restored) {
     }
     problems.into_iter().for_each(|problem| app.notify(problem, true));
     let tables = record.tables.len();
+    for table in &record.tables {
+        let restored = |sample: &SampleRecord| {
+            let (table, name, answer) =
+                (table.path.clone(), sample.name.clone(), id(sample.answer)?);
+            let is_current = current == Some(answer) && !record.shows_table;
+            Some(RestoredSample { table, name, answer, is_current })
+        };
+        let samples = table.samples.iter().filter_map(restored);
+        samples.for_each(|sample| app.data_sets.link_when_open(sample));
+    }
     if !record.tables.is_empty() {
         data_set::open_again(app, record.tables, record.shows_table);
     }

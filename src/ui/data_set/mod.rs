@@ -16,6 +16,7 @@ pub use view::{Axis, Brush, Compared, DataSetView};
 use crate::ui::document::DocumentId;
 use crate::ui::model_feed::Wake;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A sample of an open table.
@@ -44,6 +45,21 @@ pub struct DataSets {
     pub awaited: Option<SampleId>,
     /// The samples of answers that were opened from a table, or asked again.
     samples: HashMap<DocumentId, SampleId>,
+    /// Answers of a session whose tables are being opened.
+    restored: Vec<RestoredSample>,
+}
+
+/// An answer of a session whose table is being opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredSample {
+    /// [`DataSetDoc::path`] of the table.
+    pub table: PathBuf,
+    /// Name of the sample.
+    pub name: String,
+    /// The answer.
+    pub answer: DocumentId,
+    /// Whether it is the answer on the stage.
+    pub is_current: bool,
 }
 
 impl DataSets {
@@ -59,6 +75,7 @@ impl DataSets {
             focus_filter: false,
             awaited: None,
             samples: HashMap::new(),
+            restored: Vec::new(),
         }
     }
 
@@ -94,11 +111,40 @@ impl DataSets {
         self.current = Some(doc.id);
         self.is_shown = true;
         self.open.push(doc);
+        self.link_restored();
+    }
+
+    /// Remembers that an answer is that of a sample, as soon as its table is open.
+    pub fn link_when_open(&mut self, sample: RestoredSample) {
+        self.came_from |= sample.is_current;
+        self.restored.push(sample);
+        self.link_restored();
+    }
+
+    /// Links answers of a session with the samples of the tables that are open by now. A sample that its table has no more
+    /// is left out.
+    fn link_restored(&mut self) {
+        for waiting in std::mem::take(&mut self.restored) {
+            let Some(doc) = self.open.iter_mut().find(|doc| doc.path() == waiting.table) else {
+                self.restored.push(waiting);
+                continue;
+            };
+            let samples = doc.samples();
+            let found = (0..samples.len()).find(|&row| samples.name(row) == waiting.name);
+            let Some(row) = found else { continue };
+            if waiting.is_current
+                && let Some(place) = doc.order().iter().position(|&own| own == row)
+            {
+                doc.set_cursor(place);
+            }
+            self.samples.insert(waiting.answer, SampleId { table: doc.id, row });
+        }
     }
 
     /// Closes all tables and returns them.
     pub fn take(&mut self) -> Vec<DataSetDoc> {
         (self.is_shown, self.came_from, self.current) = (false, false, None);
+        self.restored.clear();
         std::mem::take(&mut self.open)
     }
 
@@ -130,6 +176,17 @@ impl DataSets {
     pub fn answers_of(&self, sample: SampleId) -> impl Iterator<Item = DocumentId> {
         let own = self.samples.iter().filter(move |(_, own)| **own == sample);
         own.map(|(answer, _)| *answer)
+    }
+
+    /// The answers of a table, with the names of their samples.
+    pub fn answers_in(&self, table: &DataSetDoc) -> Vec<(DocumentId, String)> {
+        let own = self.samples.iter().filter(|(_, sample)| sample.table == table.id);
+        let name = |(answer, sample): (&DocumentId, &SampleId)| {
+            (*answer, table.samples().name(sample.row).to_owned())
+        };
+        let mut answers: Vec<_> = own.map(name).collect();
+        answers.sort_unstable();
+        answers
     }
 
     /// The table and the row of an answer's sample.

@@ -20,7 +20,7 @@ pub use load::{
 };
 pub use record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord, Record,
-    SESSION_VERSION, ScoresRecord, TableRecord, WalkthroughRecord,
+    SESSION_VERSION, SampleRecord, ScoresRecord, TableRecord, WalkthroughRecord,
 };
 pub use steps::ViewSteps;
 pub use store::{AnswerToKeep, Saved, Snapshot, Store, WalkthroughToKeep};

@@ -74,6 +74,18 @@ pub struct TableRecord {
     /// The view of it.
     #[serde(default)]
     pub view: DataSetView,
+    /// The open answers of its samples.
+    #[serde(default, rename = "sample", skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<SampleRecord>,
+}
+
+/// An answer that was opened from a table, or asked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleRecord {
+    /// Number of the document.
+    pub answer: u64,
+    /// Name of the sample.
+    pub name: String,
 }
 
 /// An answer.

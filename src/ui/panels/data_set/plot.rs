@@ -66,7 +66,10 @@ impl Plot {
         if drawn.is_empty {
             self.from = None;
             let font = theme::plain(theme::BODY);
-            text_in(ui, frame, Align2::CENTER_CENTER, nothing(doc), font, ink(ui).muted);
+            let text = nothing(doc);
+            text_in(ui, frame, Align2::CENTER_CENTER, text, font, ink(ui).muted);
+            let response = ui.interact(frame, ui.scope_id().with("no points"), Sense::hover());
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
             return;
         }
         scales(ui, drawn);

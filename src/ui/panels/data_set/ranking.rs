@@ -144,11 +144,19 @@ fn row(
 fn signed_bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {
     let track = place.shrink2(vec2(2.0, 9.0));
     ui.painter().rect_filled(track, 1.0, ink(ui).hairline);
+    ui.painter().rect_filled(from_middle(track, share), 1.0, color);
+    ui.painter().vline(
+        track.center().x,
+        place.shrink(6.0).y_range(),
+        egui::Stroke::new(1.0, ink(ui).muted),
+    );
+}
+
+/// The part of a track from its middle to the place of `share`, −1 to 1.
+fn from_middle(track: Rect, share: f32) -> Rect {
     let (middle, length) = (track.center().x, share.clamp(-1.0, 1.0) * track.width() / 2.0);
     let end = middle + length;
-    let range = middle.min(end)..=middle.max(end);
-    ui.painter().rect_filled(Rect::from_x_y_ranges(range, track.y_range()), 1.0, color);
-    ui.painter().vline(middle, place.shrink(6.0).y_range(), egui::Stroke::new(1.0, ink(ui).muted));
+    Rect::from_x_y_ranges(middle.min(end)..=middle.max(end), track.y_range())
 }
 
 fn bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {
@@ -156,4 +164,20 @@ fn bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {
     ui.painter().rect_filled(track, 1.0, ink(ui).hairline);
     let size = vec2(track.width() * share.clamp(0.0, 1.0), track.height());
     ui.painter().rect_filled(Rect::from_min_size(track.min, size), 1.0, color);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_of_two_signs_begin_in_the_middle() {
+        let track = Rect::from_min_max(pos2(100.0, 10.0), pos2(200.0, 16.0));
+        let ends = [(-2.0, [100.0, 150.0]), (-0.5, [125.0, 150.0]), (0.0, [150.0; 2])];
+        for (share, [left, right]) in ends.into_iter().chain([(0.5, [150.0, 175.0])]) {
+            let bar = from_middle(track, share);
+            assert_eq!([bar.left(), bar.right()], [left, right], "{share}");
+            assert_eq!(bar.y_range(), track.y_range());
+        }
+    }
 }

@@ -1,24 +1,19 @@
-//! The timeline of the walkthrough, along the lower edge of the window: steps as wide as they are long, transitions
-//! as ramps, draggable edges, a play head.
+//! The stops in time: blocks with ramps, draggable edges, the ruler and the play head.
 
-use crate::ui::film::{SIZES, size_name};
-use crate::ui::intent::{FilmCommand, Intent};
-use crate::ui::pane::{PaneContext, PaneUi};
-use crate::ui::shortcuts::UiCommand;
+use super::bar::send;
+use crate::ui::film::{clock, duration};
+use crate::ui::pane::PaneContext;
 use crate::ui::theme::{self, Ink};
 use crate::ui::walkthrough::editor::{
     Editor, Stop, WalkthroughCommand, stop_number, stop_of_number,
 };
-use crate::ui::widgets::{Icon, icon_button, ink, muted, segments, text_in};
+use crate::ui::widgets::{ink, text_in};
 use crate::view::timeline::{Edit, Timeline, caption_text};
 use egui::{
-    Align, Align2, Color32, CursorIcon, Id, Layout, Pos2, Rect, Response, Role, Sense, Stroke,
-    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, CursorIcon, Id, Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui,
+    Vec2, WidgetInfo, pos2, vec2,
 };
 
-/// Height of the whole.
-pub const HEIGHT: f32 = 148.0;
-const BAR: f32 = 36.0;
 const RULER: f32 = 20.0;
 const BLOCK: f32 = 72.0;
 /// Half the width of the area that catches an edge, in points.
@@ -27,168 +22,6 @@ const GRIP: f32 = 4.0;
 const THIN_RAMP: f32 = 1.0;
 /// Least scale at which a step can be seen and dragged.
 const LEAST_POINTS_A_SECOND: f32 = 8.0;
-
-/// The walkthrough in time.
-#[derive(Default)]
-pub struct FilmStrip;
-
-impl PaneUi for FilmStrip {
-    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
-        let Some(editor) = cx.editor else { return };
-        let whole = ui.max_rect();
-        let (bar, strip) = whole.split_top_bottom_at_y(whole.top() + BAR);
-        controls(cx, ui, bar, editor);
-        let builder = UiBuilder::new().max_rect(strip).layout(Layout::top_down(Align::Min));
-        time(cx, &mut ui.new_child(builder), editor);
-    }
-}
-
-fn send(cx: &PaneContext<'_>, command: WalkthroughCommand) {
-    cx.intents.send(Intent::Walkthrough(command));
-}
-
-fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
-    let is_wide = bar.width() > 900.0;
-    let mut left =
-        ui.new_child(UiBuilder::new().max_rect(bar).layout(Layout::left_to_right(Align::Center)));
-    left.spacing_mut().item_spacing.x = 8.0;
-    let (icon, name) = if editor.is_playing() {
-        (Icon::Pause, "Pause")
-    } else {
-        (Icon::Play, "Play the walkthrough")
-    };
-    if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
-        // `Play` is a command of the stage; it plays the walkthrough only while that is previewed.
-        if !editor.is_previewing {
-            cx.intents.act(UiCommand::PreviewWalkthrough);
-        }
-        cx.intents.act(UiCommand::Play);
-    }
-    let total = Timeline::new(editor.walkthrough()).seconds();
-    let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
-    let (font, color) = (theme::plain(theme::BODY), ink(&left).text);
-    let own = left.painter().layout_no_wrap(clock.clone(), font.clone(), color).size().x;
-    // Digits have equal widths: nothing moves during playback.
-    let (rect, _) = left.allocate_exact_size(vec2(own.ceil().max(104.0), 28.0), Sense::hover());
-    text_in(&left, rect, Align2::LEFT_CENTER, &clock, font, color);
-    let shown = [
-        (true, "Preview", UiCommand::PreviewWalkthrough.hint()),
-        (false, "View", UiCommand::PreviewWalkthrough.hint()),
-    ];
-    if segments(&mut left, editor.is_previewing, &shown).is_some() {
-        cx.intents.act(UiCommand::PreviewWalkthrough);
-    }
-    left.spacing_mut().item_spacing.x = 8.0;
-    for (act, text) in [(UiCommand::AddView, "Add view"), (UiCommand::UseView, "Use view")] {
-        let enabled = !editor.is_previewing && cx.current.is_some_and(|doc| !doc.live);
-        let button = left.add_enabled(enabled, egui::Button::new(text));
-        let why = format!("{}: switch to the view first (J)", act.name());
-        if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
-            cx.intents.act(act);
-        }
-    }
-    if is_wide {
-        film_size(cx, &mut left);
-    }
-    let from = left.min_rect().right() + 8.0;
-    let rest = Rect::from_min_max(pos2(from.min(bar.right()), bar.top()), bar.max);
-    let mut right =
-        ui.new_child(UiBuilder::new().max_rect(rest).layout(Layout::right_to_left(Align::Center)));
-    right.set_clip_rect(rest);
-    if icon_button(&mut right, Icon::Close, UiCommand::CloseWalkthrough.name(), false).clicked() {
-        cx.intents.act(UiCommand::CloseWalkthrough);
-    }
-    more(cx, &mut right, editor);
-    let save = right.add_enabled(editor.is_unsaved(), egui::Button::new("Save"));
-    let hint = if editor.is_previewing {
-        UiCommand::SaveTrace.keys_text()
-    } else {
-        UiCommand::SaveWalkthrough.keys_text()
-    };
-    if save.on_hover_text(format!("Save the walkthrough ({hint})")).clicked() {
-        cx.intents.act(UiCommand::SaveWalkthrough);
-    }
-    let [can_undo, can_redo] = editor.can_undo_redo();
-    for (text, can, what) in
-        [("Redo", can_redo, WalkthroughCommand::Redo), ("Undo", can_undo, WalkthroughCommand::Undo)]
-    {
-        if is_wide && right.add_enabled(can, egui::Button::new(text)).clicked() {
-            send(cx, what);
-        }
-    }
-    if is_wide {
-        let unsaved = if editor.is_unsaved() { " · not saved" } else { "" };
-        let text = format!("{}{unsaved}", editor.name());
-        let room = right.available_rect_before_wrap();
-        let (font, color) = (theme::plain(theme::SMALL), ink(&right).muted);
-        text_in(&right, room, Align2::RIGHT_CENTER, &text, font, color);
-    }
-}
-
-/// The shape of the film, which is that of the preview.
-fn film_size(cx: &PaneContext<'_>, ui: &mut Ui) {
-    let now = cx.film_options.size;
-    egui::ComboBox::from_id_salt("preview size")
-        .width(168.0)
-        .selected_text(size_name(now))
-        .show_ui(ui, |ui| {
-            for (offered, _) in SIZES {
-                if ui.selectable_label(*offered == now, size_name(*offered)).clicked() {
-                    cx.intents.send(Intent::Film(FilmCommand::Size(*offered)));
-                }
-            }
-        })
-        .response
-        .on_hover_text("Size of the film, and shape of the preview")
-        .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size of the film"));
-}
-
-/// Menu of less frequent commands.
-fn more(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
-    let response = icon_button(ui, Icon::Menu, "More walkthrough commands", false);
-    egui::Popup::menu(&response).width(360.0).show(|ui| {
-        let groups: [&[UiCommand]; 4] = [
-            &[
-                UiCommand::DuplicateStep,
-                UiCommand::RemoveStep,
-                UiCommand::EarlierStep,
-                UiCommand::LaterStep,
-            ],
-            &[UiCommand::TrimBefore, UiCommand::TrimAfter],
-            &[UiCommand::AddTitle, UiCommand::AddEnd],
-            &[
-                UiCommand::SaveWalkthroughAs,
-                UiCommand::PackWalkthrough,
-                UiCommand::Present,
-                UiCommand::RecordFilm,
-            ],
-        ];
-        let walkthrough = editor.walkthrough();
-        for (index, group) in groups.iter().enumerate() {
-            if index > 0 {
-                ui.separator();
-            }
-            for &act in *group {
-                let is_there = match act {
-                    UiCommand::AddTitle => walkthrough.title.is_some(),
-                    UiCommand::AddEnd => walkthrough.end.is_some(),
-                    _ => false,
-                };
-                let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
-                if ui.add_enabled(!is_there, button).clicked() {
-                    cx.intents.act(act);
-                    ui.close();
-                }
-            }
-        }
-    });
-}
-
-/// "0:03.2"
-fn clock(seconds: f64) -> String {
-    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
-    format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
-}
 
 /// From seconds to points.
 #[derive(Clone, Copy)]
@@ -207,7 +40,8 @@ impl Scale {
     }
 }
 
-fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
+/// Draws the stops in time.
+pub(super) fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let timeline = Timeline::new(editor.walkthrough());
     let room = ui.available_width() - 2.0 * GRIP;
     let seconds = timeline.seconds().max(0.1) as f32;
@@ -268,7 +102,7 @@ fn ruler_marks(cx: &PaneContext<'_>, ui: &Ui, ruler: Rect, scale: Scale, timelin
         let x = scale.x(seconds);
         let stroke = Stroke::new(1.0, ink.hairline);
         ui.painter().vline(x, ruler.bottom() - 5.0..=ruler.bottom(), stroke);
-        let text = if step < 1.0 { clock(seconds) } else { crate::ui::film::duration(seconds) };
+        let text = if step < 1.0 { clock(seconds) } else { duration(seconds) };
         let at = Rect::from_min_max(pos2(x + 3.0, ruler.top()), pos2(x + 60.0, ruler.bottom()));
         text_in(ui, at, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
     }
@@ -525,49 +359,6 @@ fn play_head(ui: &Ui, whole: Rect, scale: Scale, editor: &Editor) {
     if editor.is_playing() {
         let near = Rect::from_center_size(pos2(x, whole.center().y), Vec2::splat(48.0));
         ui.scroll_to_rect(near, None);
-    }
-}
-
-/// Name of the selected step, for the panel beside.
-pub fn selected_name(editor: &Editor) -> String {
-    let timeline = Timeline::new(editor.walkthrough());
-    let count = editor.walkthrough().steps.len();
-    match editor.selected() {
-        Stop::Title => "Title card".into(),
-        Stop::End => "End card".into(),
-        stop @ Stop::Step(at) => {
-            let number = stop_number(&timeline, stop);
-            let start = clock(timeline.start_secs(number));
-            format!("Step {} of {count} · at {start}", at + 1)
-        }
-    }
-}
-
-/// Hints while no walkthrough is open.
-pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
-    muted(
-        ui,
-        "A walkthrough is a list of views with captions that you can present, record as a film \
-        and share.",
-    );
-    ui.add_space(8.0);
-    for act in [
-        UiCommand::EditWalkthrough,
-        UiCommand::RecordTake,
-        UiCommand::WalkthroughOfBookmarks,
-        UiCommand::OpenFile,
-    ] {
-        let text = match act {
-            UiCommand::EditWalkthrough => "Tour of this answer",
-            UiCommand::RecordTake if cx.recorder.is_some() => "Stop recording my steps",
-            UiCommand::RecordTake => "Record my steps",
-            UiCommand::WalkthroughOfBookmarks => "From the bookmarks",
-            _ => "Open a walkthrough…",
-        };
-        let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));
-        if ui.add(button).on_hover_text(act.hint()).clicked() {
-            cx.intents.act(act);
-        }
     }
 }
 
