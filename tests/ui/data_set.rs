@@ -643,6 +643,8 @@ fn an_answer_of_a_session_goes_back_to_its_table() {
     send(&mut window, DataSetCommand::Open(0));
     assert!(!window.state().data_sets.is_shown);
     assert_eq!(window.state().docs.len(), 2, "the answer that is open is shown");
+    // The message about the session would be closed first.
+    window.state_mut().notices.clear();
     window.key_press(Key::Escape);
     settle(&mut window);
     assert!(window.state().data_sets.is_shown);
