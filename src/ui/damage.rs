@@ -61,10 +61,13 @@ impl PlacedShape {
         area.contains_rect(self.area)
     }
 
-    /// The shape clipped to a rectangle of pixels; `None` where it touches none of them.
+    /// The shape without what is far outside of a rectangle of pixels; `None` where it touches none of them. Its triangles
+    /// are still to be clipped to the rectangle: epaint leaves out a shape whose smoothed edge alone is inside of the clip
+    /// rectangle.
     pub(super) fn within(&self, area: Rect, scale: f32) -> Option<ClippedShape> {
+        let near = in_points(area.expand(MARGIN), scale);
         overlaps(self.area, area).then(|| ClippedShape {
-            clip_rect: self.clipped.clip_rect.intersect(in_points(area, scale)),
+            clip_rect: self.clipped.clip_rect.intersect(near),
             ..self.clipped.clone()
         })
     }
@@ -496,7 +499,28 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_shape_is_clipped_to_whole_pixels() {
+    fn a_part_with_nothing_but_the_smoothed_edge_of_a_line_has_its_triangles() {
+        let line = Shape::hline(10.0..=60.0, 9.9, egui::Stroke::new(2.0, Color32::RED));
+        let clipped = ClippedShape {
+            clip_rect: Rect::EVERYTHING,
+            shape: line,
+            transform_after_tessellation: TSTransform::IDENTITY,
+        };
+        let shape = PlacedShape::new(clipped, 1.0, SIZE, &HashMap::new());
+        // The line ends at 10.9, its smoothed edge at 11.4.
+        let below = Rect::from_min_max(pos2(0.0, 11.0), pos2(400.0, 20.0));
+        let ctx = egui::Context::default();
+        let _ = ctx.run_ui(egui::RawInput::default(), |_| {});
+        let triangles = ctx.tessellate(vec![shape.within(below, 1.0).unwrap()], 1.0);
+        let lowest = triangles.iter().filter_map(|triangles| match &triangles.primitive {
+            egui::epaint::Primitive::Mesh(mesh) => Some(mesh.calc_bounds().max.y),
+            egui::epaint::Primitive::Callback(_) => None,
+        });
+        assert!(lowest.fold(0.0, f32::max) > below.min.y);
+    }
+
+    #[test]
+    fn a_part_of_a_shape_is_clipped_near_the_part() {
         let rect = Rect::from_min_size(pos2(10.0, 10.0), vec2(50.0, 50.0));
         let scale = 1.25;
         let clipped = ClippedShape {
@@ -508,7 +532,8 @@ mod tests {
         let area = Rect::from_min_max(pos2(17.0, 19.0), pos2(33.0, 31.0));
         let part = shape.within(area, scale).unwrap();
         let pixels = part.clip_rect * scale;
-        for (is, wanted) in [(pixels.min, area.min), (pixels.max, area.max)] {
+        let near = area.expand(MARGIN);
+        for (is, wanted) in [(pixels.min, near.min), (pixels.max, near.max)] {
             assert_eq!((is.x.round(), is.y.round()), (wanted.x, wanted.y));
         }
         assert!(

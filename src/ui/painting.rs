@@ -7,7 +7,7 @@ use super::damage::{self, Damage, PlacedShape};
 use super::window_painter::WindowPainter;
 use super::{system_fonts, theme};
 use crate::gpu::Gpu;
-use egui::epaint::{ClippedShape, emath::TSTransform};
+use egui::epaint::{ClippedPrimitive, ClippedShape, emath::TSTransform};
 use egui::{Color32, Context, FullOutput, Pos2, Rect, Shape, TextureId, TexturesDelta, pos2};
 use egui_wgpu::ScreenDescriptor;
 use std::collections::{HashMap, HashSet};
@@ -253,7 +253,8 @@ impl Painted {
             let mut buffers = Vec::new();
             if !layer.shapes.is_empty() || clear.is_some() {
                 let load = clear.take().map_or(wgpu::LoadOp::Load, wgpu::LoadOp::Clear);
-                let jobs = self.ctx.tessellate(layer.shapes, self.scale);
+                let jobs: Vec<_> =
+                    layer.shapes.into_iter().flat_map(|part| self.triangles(part)).collect();
                 let mut renderer = painter.write();
                 buffers =
                     renderer.update_buffers(&gpu.device, &gpu.queue, &mut encoder, &jobs, &screen);
@@ -272,6 +273,16 @@ impl Painted {
         gpu.queue.submit([encoder.finish()]);
         let painted: f32 = parts.iter().filter(|p| p.from == 0).map(|p| p.area.area()).sum();
         painted / (size[0] as f32 * size[1] as f32).max(1.0)
+    }
+
+    /// The triangles of the shapes of a part.
+    fn triangles(&self, (area, shapes): (Rect, Vec<ClippedShape>)) -> Vec<ClippedPrimitive> {
+        let area = damage::in_points(area, self.scale);
+        let mut triangles = self.ctx.tessellate(shapes, self.scale);
+        for triangles in &mut triangles {
+            triangles.clip_rect = triangles.clip_rect.intersect(area);
+        }
+        triangles
     }
 
     fn begin(
@@ -318,8 +329,9 @@ impl Painted {
         let mut layers: Vec<Layer> = (0..=pictures.len()).map(|_| Layer::default()).collect();
         for part in parts {
             let mut rank = 0;
+            let mut shapes: Vec<Vec<ClippedShape>> = vec![Vec::new(); layers.len()];
             if !part.has_background {
-                layers[0].shapes.push(self.background(part.area));
+                shapes[0].push(self.background(part.area));
             }
             for shape in &self.shapes {
                 if shape.copied.is_some() {
@@ -330,7 +342,12 @@ impl Painted {
                 let is_hidden =
                     || pictures[rank..].iter().any(|(place, _)| shape.is_within(*place));
                 if rank >= part.from && !is_hidden() {
-                    layers[rank].shapes.extend(shape.within(part.area, self.scale));
+                    shapes[rank].extend(shape.within(part.area, self.scale));
+                }
+            }
+            for (layer, shapes) in layers.iter_mut().zip(shapes) {
+                if !shapes.is_empty() {
+                    layer.shapes.push((part.area, shapes));
                 }
             }
             // The part of a picture with new content begins with its copy.
@@ -406,7 +423,8 @@ struct Part {
 /// Shapes that are drawn in one pass, and pictures that are copied over them.
 #[derive(Default)]
 struct Layer {
-    shapes: Vec<ClippedShape>,
+    /// The rectangle of pixels of each part, and the shapes that touch it.
+    shapes: Vec<(Rect, Vec<ClippedShape>)>,
     /// Place of the picture and the part of it that is copied, in pixels, and its texture.
     copies: Vec<(Rect, Rect, TextureId)>,
 }

@@ -43,6 +43,12 @@ pub fn bookmark(app: &mut App, index: usize) {
 pub fn start_fresh(app: &mut App) {
     ask::stop(app);
     let count = app.docs.len();
+    // Textures and renderers are made again when they are needed.
+    app.what_if.second_stage = None;
+    let mut editor = app.editor.take();
+    if let Some(editor) = &mut editor {
+        editor.rebuild(app.stage.gpu(), app.stage.painter());
+    }
     let closed = ClosedWindow {
         docs: std::mem::take(&mut app.docs),
         turns: std::mem::take(&mut app.turns),
@@ -51,7 +57,7 @@ pub fn start_fresh(app: &mut App) {
         current: app.current.take(),
         what_if: std::mem::take(&mut app.what_if),
         scores: app.scores.take(),
-        editor: app.editor.take(),
+        editor,
         question: std::mem::take(&mut app.chat.question),
     };
     let text = if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
@@ -99,9 +105,14 @@ fn everything(app: &mut App, closed: ClosedWindow) {
     app.turns.extend(closed.turns);
     app.pictures.extend(closed.pictures);
     app.what_if = closed.what_if;
-    app.what_if.second_stage = None;
     app.scores = closed.scores;
-    app.editor = app.editor.take().or(closed.editor);
+    if app.editor.is_none()
+        && let Some(mut editor) = closed.editor
+    {
+        // The device may have been lost meanwhile.
+        editor.rebuild(app.stage.gpu(), app.stage.painter());
+        app.editor = Some(editor);
+    }
     if !closed.question.is_empty() {
         app.chat.question = closed.question;
     }

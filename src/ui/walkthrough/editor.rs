@@ -481,7 +481,7 @@ impl Editor {
         self.preview.read()
     }
 
-    /// Starts again on another device, after the old one was lost.
+    /// Drops all textures and starts again, on a device that may be another one.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: WindowPainter) {
         self.preview.rebuild(gpu, painter);
     }

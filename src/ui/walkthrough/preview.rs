@@ -202,15 +202,11 @@ impl Preview {
         Ok(target.read(&self.gpu)?)
     }
 
-    /// Starts again on another device, after the old one was lost.
+    /// Drops all textures and starts again, on a device that may be another one.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: WindowPainter) {
-        self.canvas = canvas(&gpu, &egui);
-        // The textures of the previous painter are dropped with it.
-        self.half = None;
-        self.small.clear();
-        self.small_of_step = (None, Vec::new());
-        self.small_painter = None;
-        (self.gpu, self.egui) = (gpu, egui);
+        let (wanted, on_screen) = (self.wanted, self.on_screen);
+        *self = Self::new(gpu, egui);
+        (self.wanted, self.on_screen) = (wanted, on_screen);
     }
 
     fn draw_small(&mut self, state: &ViewState, traces: &OpenTraces) -> Result<(), GpuError> {
