@@ -128,6 +128,7 @@ impl RowCheck {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn row(sample: u32, token: u32, [layer, head]: [u32; 2]) -> HeadRow {
