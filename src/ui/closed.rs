@@ -12,8 +12,10 @@ use std::collections::HashMap;
 
 /// Number of closings that can be undone.
 const MOST_CLOSED: usize = 20;
-/// Bytes of attention that closed answers keep in memory; the last closing can be undone whatever it holds.
+/// Bytes that closings keep in memory; the last closing can be undone whatever it holds.
 const MOST_CLOSED_BYTES: usize = 64 << 20;
+/// Bytes of a view in an undo history or a walkthrough, about.
+const VIEW_BYTES: usize = 1 << 10;
 
 /// Something that was closed.
 pub enum Closed {
@@ -26,13 +28,19 @@ pub enum Closed {
 }
 
 impl Closed {
-    /// Bytes of attention that it keeps in memory.
+    /// Bytes that it keeps in memory, about.
     fn bytes(&self) -> usize {
-        let of = |doc: &Document| doc.trace.rows().len() * doc.trace.shape().page_bytes();
+        let of = |doc: &Document| {
+            let trace = usize::try_from(doc.trace.data_bytes()).unwrap_or(usize::MAX);
+            trace.saturating_add(doc.history.number_of_views() * VIEW_BYTES)
+        };
         match self {
             Self::Answer(closed) => of(&closed.doc),
             Self::Bookmark(..) => 0,
-            Self::Everything(closed) => closed.docs.iter().map(of).sum(),
+            Self::Everything(closed) => {
+                let steps = closed.editor.as_ref().map_or(0, Editor::number_of_kept_steps);
+                closed.docs.iter().map(of).fold(steps * VIEW_BYTES, usize::saturating_add)
+            }
         }
     }
 }
@@ -45,9 +53,9 @@ pub fn forget_oldest(closed: &mut Vec<Closed>) {
 
 /// How many of the newest closings are kept, from their bytes, the newest first.
 fn number_kept(bytes: impl Iterator<Item = usize>) -> usize {
-    let mut sum = 0;
+    let mut sum = 0_usize;
     let fits = |&(age, bytes): &(usize, usize)| {
-        sum += bytes;
+        sum = bytes.saturating_add(sum);
         age == 0 || sum <= MOST_CLOSED_BYTES
     };
     bytes.take(MOST_CLOSED).enumerate().take_while(fits).count()

@@ -174,6 +174,11 @@ impl History {
         Ok(true)
     }
 
+    /// The present view and all earlier and undone ones.
+    pub fn number_of_views(&self) -> usize {
+        self.views.past().len() + 1 + self.views.future().len()
+    }
+
     /// The pointer or key was released: the next command is a new step.
     pub const fn settle(&mut self) {
         self.views.settle();

@@ -183,6 +183,12 @@ impl Editor {
         self.saved.as_ref() != Some(self.walkthrough())
     }
 
+    /// Steps of the walkthrough and of its earlier and undone versions together.
+    pub fn number_of_kept_steps(&self) -> usize {
+        let versions = self.draft.past().iter().chain(self.draft.future());
+        versions.chain([self.walkthrough()]).map(|version| version.steps.len()).sum()
+    }
+
     /// The nearest versions before and after this one, for the session.
     pub fn versions(&self) -> Versions {
         Versions::nearest(self.draft.past(), self.draft.future())
