@@ -25,6 +25,8 @@ pub enum Closed {
     Bookmark(usize, Box<Bookmark>),
     /// Every answer and the walkthrough.
     Everything(Box<ClosedWindow>),
+    /// A walkthrough that could not come back with the answers, because another one is open.
+    Walkthrough(Box<Editor>),
 }
 
 impl Closed {
@@ -34,13 +36,15 @@ impl Closed {
             let trace = usize::try_from(doc.trace.data_bytes()).unwrap_or(usize::MAX);
             trace.saturating_add(doc.history.number_of_views() * VIEW_BYTES)
         };
+        let steps = |editor: &Editor| editor.number_of_kept_steps() * VIEW_BYTES;
         match self {
             Self::Answer(closed) => of(&closed.doc),
             Self::Bookmark(..) => 0,
             Self::Everything(closed) => {
-                let steps = closed.editor.as_ref().map_or(0, Editor::number_of_kept_steps);
-                closed.docs.iter().map(of).fold(steps * VIEW_BYTES, usize::saturating_add)
+                let editor = closed.editor.as_ref().map_or(0, steps);
+                closed.docs.iter().map(of).fold(editor, usize::saturating_add)
             }
+            Self::Walkthrough(editor) => steps(editor),
         }
     }
 }

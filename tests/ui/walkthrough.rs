@@ -698,3 +698,39 @@ fn the_undo_key_brings_back_an_answer_that_was_closed_during_the_preview() {
     assert_eq!(window.state().docs.len(), 1);
     assert!(window.state().editor.is_some());
 }
+
+#[test]
+fn a_walkthrough_that_was_closed_with_everything_waits_while_another_one_is_open() {
+    let mut window = editing();
+    let first = walkthrough(&window);
+    window.state().intents.send(Intent::StartFresh);
+    settle(&mut window);
+    assert!(window.state().editor.is_none());
+    window.state().intents.send(Intent::Reopen);
+    settle(&mut window);
+    assert_eq!(walkthrough(&window), first);
+    for step in 0..first.steps.len() {
+        until(&mut window, |app| app.editor.as_ref().unwrap().small_picture(step).is_some());
+    }
+
+    window.state().intents.send(Intent::StartFresh);
+    settle(&mut window);
+    // Another walkthrough, of an answer that was added since.
+    let look = vlmscope::view::ViewState::default();
+    let doc = vlmscope::ui::document::Document::new(crate::support::trace(), &look);
+    let id = window.state_mut().add_document(doc);
+    window.state().intents.send(Intent::Show(id));
+    settle(&mut window);
+    perform(&mut window, UiCommand::EditWalkthrough);
+    press(&mut window, Key::Delete);
+    let second = walkthrough(&window);
+    assert_ne!(second, first);
+    window.state().intents.send(Intent::Reopen);
+    settle(&mut window);
+    assert_eq!(walkthrough(&window), second);
+    assert!(notices(&window).contains("Another walkthrough is open"), "{}", notices(&window));
+    window.state_mut().editor = None;
+    window.state().intents.send(Intent::Reopen);
+    settle(&mut window);
+    assert_eq!(walkthrough(&window), first);
+}

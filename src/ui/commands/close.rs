@@ -7,6 +7,7 @@ use crate::ui::closed::{Closed, ClosedAnswer, ClosedWindow, forget_oldest};
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::start;
+use crate::ui::walkthrough::editor::Editor;
 
 /// Longest quoted text of a message, in characters.
 const LONGEST_QUOTE: usize = 48;
@@ -44,7 +45,7 @@ pub fn start_fresh(app: &mut App) {
     ask::stop(app);
     let count = app.docs.len();
     // Textures and renderers are made again when they are needed.
-    app.what_if.second_stage = None;
+    app.what_if.forget_device();
     let mut editor = app.editor.take();
     if let Some(editor) = &mut editor {
         editor.rebuild(app.stage.gpu(), app.stage.painter());
@@ -94,25 +95,37 @@ pub fn reopen(app: &mut App) {
             app.show_document(id);
         }
         Some(Closed::Everything(closed)) => everything(app, *closed),
+        Some(Closed::Walkthrough(editor)) => walkthrough(app, editor),
     }
+}
+
+/// Brings a walkthrough back, unless another one is open: then it stays closed.
+fn walkthrough(app: &mut App, mut editor: Box<Editor>) {
+    if app.editor.is_some() {
+        app.closed.push(Closed::Walkthrough(editor));
+        let text =
+            "Another walkthrough is open: close it, then undo again to bring the closed one back.";
+        return app.offer(text.into(), vec![("Undo", Intent::Reopen)]);
+    }
+    // The device may have been lost meanwhile.
+    editor.rebuild(app.stage.gpu(), app.stage.painter());
+    app.editor = Some(*editor);
 }
 
 /// Puts all answers before those that were added since.
 fn everything(app: &mut App, closed: ClosedWindow) {
+    // Measurements of the answers that were added since stay.
+    let mut what_if = closed.what_if;
+    for doc in app.docs.iter() {
+        what_if.bring_back(app.what_if.forget(doc.id));
+    }
     for (at, doc) in closed.docs.iter().enumerate() {
         app.docs.insert(at, doc.clone());
     }
     app.turns.extend(closed.turns);
     app.pictures.extend(closed.pictures);
-    app.what_if = closed.what_if;
-    app.scores = closed.scores;
-    if app.editor.is_none()
-        && let Some(mut editor) = closed.editor
-    {
-        // The device may have been lost meanwhile.
-        editor.rebuild(app.stage.gpu(), app.stage.painter());
-        app.editor = Some(editor);
-    }
+    app.what_if = what_if;
+    app.scores = closed.scores.or(app.scores.take());
     if !closed.question.is_empty() {
         app.chat.question = closed.question;
     }
@@ -120,6 +133,9 @@ fn everything(app: &mut App, closed: ClosedWindow) {
     app.data_sets.is_shown = false;
     if let Some(current) = closed.current {
         app.show_document(current);
+    }
+    if let Some(editor) = closed.editor {
+        walkthrough(app, Box::new(editor));
     }
 }
 
