@@ -463,7 +463,7 @@ mod tests {
             }
         });
         limit.check(ctx);
-        let images = output.textures_delta.set.iter().flat_map(|(_, images)| images);
+        let images = output.textures_delta.set.values().flatten();
         images.filter(|image| image.is_whole()).count()
     }
 
