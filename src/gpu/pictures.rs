@@ -5,6 +5,7 @@ use super::passes::mip;
 use super::{FORMAT, GpuError};
 use crate::analysis::density::Frame;
 use crate::trace::{Trace, TraceId};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Key of a picture on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +17,31 @@ pub(super) struct PictureKey {
 /// A picture on the device.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
-    key: PictureKey,
     pub view: wgpu::TextureView,
     /// Width of the texture.
     pub texture_width: u32,
     bytes: u64,
 }
 
+/// A picture that is kept.
+#[derive(Debug)]
+struct Kept {
+    /// The traces that have it: several questions about a picture share its texture.
+    keys: Vec<PictureKey>,
+    /// Hash of its pixels.
+    content: u64,
+    loaded: Loaded,
+}
+
 /// The pictures that were shown most recently.
 #[derive(Debug, Default)]
 pub(super) struct Pictures {
     /// Least recently used first.
-    loaded: Vec<Loaded>,
+    kept: Vec<Kept>,
 }
+
+/// Traces of a picture that are remembered; those before are decoded again.
+const MOST_KEYS: usize = 256;
 
 /// Pictures that are kept whatever their size: two traces in two forms.
 const FEWEST: usize = 4;
@@ -37,7 +50,7 @@ const FEWEST: usize = 4;
 /// process.
 fn most_bytes(context: &Context) -> u64 {
     match context.gpu.info().device_type {
-        wgpu::DeviceType::Cpu => 32 << 20,
+        wgpu::DeviceType::Cpu => 24 << 20,
         _ => 256 << 20,
     }
 }
@@ -51,22 +64,46 @@ impl Pictures {
         frame: Frame,
     ) -> Result<Loaded, GpuError> {
         let key = PictureKey { trace: trace.id(), frame };
-        let found = self.loaded.iter().position(|loaded| loaded.key == key);
-        let loaded = match found {
-            Some(at) => self.loaded.remove(at),
-            None => load(context, trace, key)?,
+        let found = self.kept.iter().position(|kept| kept.keys.contains(&key));
+        let kept = match found {
+            Some(at) => self.kept.remove(at),
+            None => self.load(context, trace, key)?,
         };
-        self.loaded.push(loaded.clone());
+        let loaded = kept.loaded.clone();
+        self.kept.push(kept);
         let most = most_bytes(context);
-        let bytes = |loaded: &[Loaded]| loaded.iter().map(|one| one.bytes).sum::<u64>();
-        while self.loaded.len() > FEWEST && bytes(&self.loaded) > most {
-            self.loaded.remove(0);
+        let bytes = |kept: &[Kept]| kept.iter().map(|one| one.loaded.bytes).sum::<u64>();
+        while self.kept.len() > FEWEST && bytes(&self.kept) > most {
+            self.kept.remove(0);
         }
         Ok(loaded)
     }
+
+    /// The picture of a trace that was not asked for before; an equal one of another trace stands for it.
+    fn load(
+        &mut self,
+        context: &Context,
+        trace: &Trace,
+        key: PictureKey,
+    ) -> Result<Kept, GpuError> {
+        let pixels = decode(context, trace, key)?;
+        let mut hasher = DefaultHasher::new();
+        (pixels.dimensions(), pixels.as_raw()).hash(&mut hasher);
+        let content = hasher.finish();
+        let Some(at) = self.kept.iter().position(|kept| kept.content == content) else {
+            return Ok(Kept { keys: vec![key], content, loaded: upload(context, &pixels)? });
+        };
+        let mut kept = self.kept.remove(at);
+        if kept.keys.len() == MOST_KEYS {
+            kept.keys.remove(0);
+        }
+        kept.keys.push(key);
+        Ok(kept)
+    }
 }
 
-fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, GpuError> {
+/// The pixels of a picture, no larger than a texture can be.
+fn decode(context: &Context, trace: &Trace, key: PictureKey) -> Result<image::RgbaImage, GpuError> {
     let (index, advice) = match key.frame {
         Frame::Canvas(index) => {
             (index, "The original picture may still work (--original, or picture form `original`).")
@@ -105,6 +142,11 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
         let [width, height] = size.map(|side| shrunk(side) as u32);
         pixels = image::imageops::thumbnail(&pixels, width, height);
     }
+    Ok(pixels)
+}
+
+/// The texture of a picture with all mip levels.
+fn upload(context: &Context, pixels: &image::RgbaImage) -> Result<Loaded, GpuError> {
     let (width, height) = pixels.dimensions();
     let texture = context.gpu.scoped("picture", |device| {
         let texture = device.create_texture(&wgpu::TextureDescriptor {
@@ -121,7 +163,7 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
         });
         context.gpu.queue.write_texture(
             texture.as_image_copy(),
-            &pixels,
+            pixels,
             wgpu::TexelCopyBufferLayout {
                 offset: 0,
                 bytes_per_row: Some(width * 4),
@@ -135,5 +177,5 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
     // A third more for the smaller levels.
     let bytes = u64::from(width) * u64::from(height) * 16 / 3;
-    Ok(Loaded { key, view, texture_width: width, bytes })
+    Ok(Loaded { view, texture_width: width, bytes })
 }

@@ -5,6 +5,7 @@ use super::document::{Document, DocumentId};
 use super::documents::Documents;
 use super::score::Scores;
 use super::walkthrough::editor::Editor;
+use super::what_if::session::Session;
 use super::what_if::{Forgotten, WhatIf};
 use crate::model::{Picture, Turn};
 use crate::settings::Bookmark;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 /// Number of closings that can be undone.
 const MOST_CLOSED: usize = 20;
 /// Bytes that closings keep in memory; the last closing can be undone whatever it holds.
-const MOST_CLOSED_BYTES: usize = 64 << 20;
+const MOST_CLOSED_BYTES: usize = 32 << 20;
 /// Bytes of a view in an undo history or a walkthrough, about.
 const VIEW_BYTES: usize = 1 << 10;
 
@@ -38,15 +39,27 @@ impl Closed {
         };
         let steps = |editor: &Editor| editor.number_of_kept_steps() * VIEW_BYTES;
         match self {
-            Self::Answer(closed) => of(&closed.doc),
+            Self::Answer(closed) => {
+                let pictures = picture_bytes(closed.picture.iter());
+                of(&closed.doc).saturating_add(pictures + closed.forgotten.picture_bytes())
+            }
             Self::Bookmark(..) => 0,
             Self::Everything(closed) => {
+                let edited = closed.what_if.session.as_ref().map_or(0, Session::picture_bytes);
+                let pictures = picture_bytes(closed.pictures.values()) + edited;
                 let editor = closed.editor.as_ref().map_or(0, steps);
-                closed.docs.iter().map(of).fold(editor, usize::saturating_add)
+                closed.docs.iter().map(of).fold(pictures + editor, usize::saturating_add)
             }
             Self::Walkthrough(editor) => steps(editor),
         }
     }
+}
+
+/// Bytes of the files of pictures; answers about the same file share it.
+fn picture_bytes<'a>(pictures: impl Iterator<Item = &'a Picture>) -> usize {
+    let files: HashMap<*const u8, usize> =
+        pictures.map(|picture| (picture.bytes.as_ptr(), picture.bytes.len())).collect();
+    files.values().sum()
 }
 
 /// Drops the oldest closings beyond the limits.

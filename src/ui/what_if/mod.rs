@@ -199,6 +199,13 @@ pub struct Forgotten {
     session_of: Option<DocumentId>,
 }
 
+impl Forgotten {
+    /// Bytes of the picture that was edited.
+    pub fn picture_bytes(&self) -> usize {
+        self.session.as_ref().map_or(0, Session::picture_bytes)
+    }
+}
+
 /// The whole state of editing, comparing and intervening.
 pub struct WhatIf {
     /// The tool in use; `None` for none.
@@ -370,8 +377,9 @@ impl WhatIf {
         let heads = self.heads.take_if(|heads| heads.on == id);
         self.steering.take_if(|(of, _)| *of == id);
         self.patching.take_if(|patching| patching.of == id);
-        let session = self.session.take_if(|session| session.original == id);
-        if session.is_some() {
+        let mut session = self.session.take_if(|session| session.original == id);
+        if let Some(session) = &mut session {
+            session.forget_texture();
             self.tool = None;
         }
         let session_of = self.session.as_mut().and_then(|session| {

@@ -45,6 +45,11 @@ impl Session {
         }
     }
 
+    /// Bytes of the untouched picture's pixels.
+    pub fn picture_bytes(&self) -> usize {
+        self.picture.as_raw().len()
+    }
+
     /// The texture of the edited picture, not cropped.
     pub fn preview(&self) -> Option<TextureId> {
         self.preview.as_ref().map(TextureHandle::id)
