@@ -6,7 +6,8 @@
 
 use crate::common::{Shape, gpu, plain_state};
 use std::process::Command;
-use vlmscope::gpu::{Renderer, RendererOptions, Scene, Target};
+use std::sync::Arc;
+use vlmscope::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use vlmscope::trace::Trace;
 use vlmscope::view::{
     AxisSet, Blend, Interpolation, MapChoice, Mix, Normalise, Queries, Range, Scale, Second,
@@ -49,6 +50,27 @@ fn selections_leave_no_machine_code_behind() {
             renderers.push(renderer);
         }
     }
+}
+
+#[test]
+fn answers_about_the_same_picture_share_its_texture() {
+    // A device of its own: its textures are counted.
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    let mut renderer = Renderer::new(Arc::clone(&gpu), RendererOptions::offscreen()).unwrap();
+    let target = Target::offscreen(&gpu, [96, 64]).unwrap();
+    let shape = Shape { layers: 6, heads: 6, answer: 6, grids: vec![[8, 8]], ..Shape::default() };
+    let mut textures = |trace: &Trace| {
+        renderer.frame(&Scene::new(&plain_state(), trace), &target).unwrap();
+        gpu.wait().unwrap();
+        gpu.instance.generate_report().unwrap().hub_report().textures.num_allocated
+    };
+    let first = shape.random_trace(3);
+    let before = textures(&first);
+    for _ in 0..4 {
+        assert_eq!(textures(&shape.random_trace(3)), before, "an equal picture");
+    }
+    let other = Shape { side: [72, 72], ..shape };
+    assert_eq!(textures(&other.random_trace(3)), before + 1, "another picture");
 }
 
 /// Draws a look at several layers, heads and tokens.
