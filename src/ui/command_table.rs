@@ -294,7 +294,7 @@ macro_rules! ui_commands {
                 Reopen "Bring back the answer or bookmark that was closed last" [CTRL_SHIFT T]
                     => |app, _| close::reopen(app),
                 StartFresh "Start fresh: close every answer and the walkthrough"
-                    => |app, _| close::start_fresh(app),
+                    => |app, _| walkthrough_files::start_fresh(app),
                 ResetLayout "Reset the layout" => |app, _| window::reset_layout(app),
                 Quit "Quit" [CTRL Q] => |app, _| walkthrough_files::quit(app),
             }

@@ -218,11 +218,15 @@ fn everything_returns_after_the_window_was_closed() {
     let mut window = check_restored(root, &settings);
     window.state().intents.send(Intent::StartFresh);
     settle(&mut window);
+    window.get_by_label("Discard").click();
+    settle(&mut window);
     assert!(window.state().docs.is_empty() && window.state().editor.is_none());
     window.get_by_label("Undo").click();
     settle(&mut window);
     assert!(window.state().docs.len() == 2 && window.state().editor.is_some());
     window.state().intents.send(Intent::StartFresh);
+    settle(&mut window);
+    window.get_by_label("Discard").click();
     settle(&mut window);
     vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
     drop(window);

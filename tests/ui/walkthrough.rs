@@ -699,13 +699,23 @@ fn the_undo_key_brings_back_an_answer_that_was_closed_during_the_preview() {
     assert!(window.state().editor.is_some());
 }
 
+/// Closes everything, without saving the walkthrough.
+fn start_fresh(window: &mut Window) {
+    window.state().intents.send(Intent::StartFresh);
+    settle(window);
+    assert!(window.state().editor.is_some(), "an unsaved walkthrough is asked about");
+    window.get_by_label("Discard").click();
+    settle(window);
+}
+
 #[test]
 fn a_walkthrough_that_was_closed_with_everything_waits_while_another_one_is_open() {
     let mut window = editing();
     let first = walkthrough(&window);
-    window.state().intents.send(Intent::StartFresh);
-    settle(&mut window);
+    start_fresh(&mut window);
     assert!(window.state().editor.is_none());
+    let said = notices(&window);
+    assert!(said.contains("Closed 1 answer and the walkthrough."), "{said}");
     window.state().intents.send(Intent::Reopen);
     settle(&mut window);
     assert_eq!(walkthrough(&window), first);
@@ -713,8 +723,7 @@ fn a_walkthrough_that_was_closed_with_everything_waits_while_another_one_is_open
         until(&mut window, |app| app.editor.as_ref().unwrap().small_picture(step).is_some());
     }
 
-    window.state().intents.send(Intent::StartFresh);
-    settle(&mut window);
+    start_fresh(&mut window);
     // Another walkthrough, of an answer that was added since.
     let look = vlmscope::view::ViewState::default();
     let doc = vlmscope::ui::document::Document::new(crate::support::trace(), &look);

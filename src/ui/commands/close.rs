@@ -41,7 +41,7 @@ pub fn bookmark(app: &mut App, index: usize) {
 }
 
 /// Closes everything and asks the first question again, as at the first start.
-pub fn start_fresh(app: &mut App) {
+pub fn everything(app: &mut App) {
     ask::stop(app);
     let count = app.docs.len();
     // Textures and renderers are made again when they are needed.
@@ -61,7 +61,9 @@ pub fn start_fresh(app: &mut App) {
         editor,
         question: std::mem::take(&mut app.chat.question),
     };
-    let text = if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
+    let answers = if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
+    let walkthrough = if closed.editor.is_some() { " and the walkthrough" } else { "" };
+    let text = answers + walkthrough;
     remember(app, Closed::Everything(Box::new(closed)), &text);
     match start::ask_first_question(&mut app.chat, &app.settings) {
         Ok(first) => {
@@ -80,7 +82,7 @@ pub fn reopen(app: &mut App) {
     app.notices
         .retain(|notice| !notice.offers.iter().any(|(_, intent)| matches!(intent, Intent::Reopen)));
     match app.closed.pop() {
-        None => app.notify("Nothing was closed.", false),
+        None => app.notify("Nothing that was closed can be brought back.", false),
         Some(Closed::Bookmark(at, bookmark)) => {
             let bookmarks = &mut app.settings.bookmarks;
             bookmarks.insert(at.min(bookmarks.len()), *bookmark);
@@ -94,13 +96,13 @@ pub fn reopen(app: &mut App) {
             app.what_if.bring_back(forgotten);
             app.show_document(id);
         }
-        Some(Closed::Everything(closed)) => everything(app, *closed),
-        Some(Closed::Walkthrough(editor)) => walkthrough(app, editor),
+        Some(Closed::Everything(closed)) => reopen_everything(app, *closed),
+        Some(Closed::Walkthrough(editor)) => reopen_walkthrough(app, editor),
     }
 }
 
 /// Brings a walkthrough back, unless another one is open: then it stays closed.
-fn walkthrough(app: &mut App, mut editor: Box<Editor>) {
+fn reopen_walkthrough(app: &mut App, mut editor: Box<Editor>) {
     if app.editor.is_some() {
         app.closed.push(Closed::Walkthrough(editor));
         let text =
@@ -113,7 +115,7 @@ fn walkthrough(app: &mut App, mut editor: Box<Editor>) {
 }
 
 /// Puts all answers before those that were added since.
-fn everything(app: &mut App, closed: ClosedWindow) {
+fn reopen_everything(app: &mut App, closed: ClosedWindow) {
     // Measurements of the answers that were added since stay.
     let mut what_if = closed.what_if;
     for doc in app.docs.iter() {
@@ -135,7 +137,7 @@ fn everything(app: &mut App, closed: ClosedWindow) {
         app.show_document(current);
     }
     if let Some(editor) = closed.editor {
-        walkthrough(app, Box::new(editor));
+        reopen_walkthrough(app, Box::new(editor));
     }
 }
 

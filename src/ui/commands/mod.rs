@@ -173,7 +173,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Reload(id) => files::reload(app, id),
         Intent::OpenSessions => session::open_waiting(app),
         Intent::DiscardSessions => session::discard_waiting(app),
-        Intent::StartFresh => close::start_fresh(app),
+        Intent::StartFresh => walkthrough_files::start_fresh(app),
         Intent::Reopen => close::reopen(app),
         Intent::Ask(question) => ask::ask(app, question, None),
         Intent::Score(answer) => ask::score(app, answer),

@@ -1,7 +1,7 @@
 //! Opening, saving, packing and closing walkthroughs; quitting, which could lose one.
 
-use super::dialogs;
 use super::tasks::start_writing;
+use super::{close, dialogs};
 use crate::record::OpenTraces;
 use crate::ui::app::{App, HostRequest};
 use crate::ui::dialogs::{Dialog, TOML, Want};
@@ -91,6 +91,11 @@ pub fn close(app: &mut App) {
     }
 }
 
+/// Closes every answer and the walkthrough.
+pub fn start_fresh(app: &mut App) {
+    unless_unsaved(app, AfterConfirm::StartFresh);
+}
+
 /// Ends the program, unless something would be lost.
 pub fn quit(app: &mut App) {
     unless_unsaved(app, AfterConfirm::Quit);
@@ -127,6 +132,7 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
                 app.intents.send(Intent::ShowPanel(Pane::Walkthrough));
             }
         }
+        AfterConfirm::StartFresh => close::everything(app),
         AfterConfirm::Quit => {
             if app.tasks.running().iter().any(|task| task.writes.is_some()) {
                 app.confirm = Some(Confirm { of: Lost::Output, then: AfterConfirm::EndProgram });
@@ -144,7 +150,8 @@ pub fn answer(app: &mut App, answer: Answer) {
     match answer {
         Answer::Save => save_then(app, Some(then)),
         Answer::Discard => {
-            if of == Lost::Walkthrough {
+            // Closing everything can be undone.
+            if of == Lost::Walkthrough && !matches!(then, AfterConfirm::StartFresh) {
                 // The session would bring it back at the next start.
                 app.editor = None;
             }

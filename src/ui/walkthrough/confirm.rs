@@ -9,6 +9,8 @@ pub enum AfterConfirm {
     CloseWalkthrough,
     /// Edits another walkthrough.
     Begin(Box<NewWalkthrough>),
+    /// Closes every answer and the walkthrough.
+    StartFresh,
     /// Quits, unless a film is being recorded.
     Quit,
     /// Quits, even if a film is being recorded.
