@@ -1,9 +1,9 @@
 //! Causes of an answer token: what the panel asks for, and the tokens whose graphs were asked for already.
 
-use super::document::DocumentId;
+use super::document::{DocumentId, InFile};
 use crate::analysis::causal::CausalResult;
 use crate::model::Mask;
-use crate::trace::{AnswerIndex, FileStamp};
+use crate::trace::AnswerIndex;
 use std::collections::HashSet;
 
 /// Titles of the tasks.
@@ -32,6 +32,6 @@ pub struct Causes {
 pub struct FoundCauses {
     /// The graphs.
     pub result: CausalResult,
-    /// Stamp of the user's file that they were written to; `None` if there is none.
-    pub written: Option<FileStamp>,
+    /// Whether the user's file has them.
+    pub in_file: InFile,
 }

@@ -68,6 +68,18 @@ pub struct Document {
     pub is_told_lost: bool,
 }
 
+/// Whether computed maps were added to the file of their answer.
+#[derive(Clone, Debug, Default)]
+pub enum InFile {
+    /// The answer has no file.
+    #[default]
+    NoFile,
+    /// The stamp of the file after it was written; `None` if it is gone since.
+    Written(Option<FileStamp>),
+    /// The file could not be written; the error.
+    Failed(String),
+}
+
 impl Document {
     /// A finished trace under its first view.
     pub fn new(trace: Arc<Trace>, look: &ViewState) -> Self {

@@ -6,7 +6,7 @@ use super::data_set::figure::TableFigure;
 use super::data_set::folder::FolderTable;
 use super::data_set::{DataSetView, SampleId};
 use super::dialogs::Dialog;
-use super::document::DocumentId;
+use super::document::{DocumentId, InFile};
 use super::figures::{FigureJob, FigureKind};
 use super::film::FilmOptions;
 use super::samples::{CapturedSample, Sample};
@@ -23,7 +23,7 @@ use crate::model::{Curves, Picture, Turn};
 use crate::record::OpenTraces;
 use crate::settings::Bookmark;
 use crate::table::statistics::DataSet;
-use crate::trace::{FileStamp, Trace, TraceId};
+use crate::trace::{Trace, TraceId};
 use crate::view::ViewState;
 use crate::view::timeline::Walkthrough;
 use std::path::PathBuf;
@@ -190,8 +190,8 @@ pub struct ComputedMaps {
     pub base: TraceId,
     /// The trace with the maps.
     pub trace: Arc<Trace>,
-    /// Stamp of the user's file that the maps were written to; `None` if there is none.
-    pub written: Option<FileStamp>,
+    /// Whether the user's file has them.
+    pub in_file: InFile,
 }
 
 /// The answer about an edited picture.

@@ -119,6 +119,30 @@ fn the_trace_file_gets_the_maps() {
 }
 
 #[test]
+fn maps_of_a_file_that_cannot_be_written_are_shown_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.vlmtrace");
+    let mut window = with_panel([1600.0, 900.0]);
+    window.state().doc().unwrap().trace.write(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let mut rights = std::fs::metadata(&path).unwrap().permissions();
+    rights.set_readonly(true);
+    std::fs::set_permissions(&path, rights).unwrap();
+    window.state().intents.send(Intent::Open(path.clone()));
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.path.is_some()));
+    window.get_by_label("Compute relevancy").click();
+    until(&mut window, |app| {
+        app.doc().is_some_and(|doc| doc.trace.map_names().contains(&"relevancy.llm"))
+    });
+    let doc = window.state().doc().unwrap();
+    assert_ne!(doc.in_file, Some(doc.trace.id()), "the session keeps the maps");
+    let texts: Vec<_> = window.state().notices.iter().map(|notice| &notice.text).collect();
+    let is_told = |text: &&String| text.contains("not in the file") && text.contains("shared.vlm");
+    assert!(texts.iter().any(|text| is_told(text)), "{texts:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn the_palette_computes_what_is_missing_once() {
     let mut window = with_panel([1280.0, 720.0]);
     window.state().intents.act(UiCommand::ComputeEveryRelevancy);

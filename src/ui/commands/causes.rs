@@ -1,19 +1,19 @@
 //! Learning causal graphs, and masking their explanations in the model.
 
-use super::relevancy::keep_maps;
+use super::relevancy::{add_to_file, keep_maps};
 use super::tasks::{is_for_python, start, start_on_model};
 use super::view;
 use crate::analysis::causal::{CausalRequest, CausalResult, explain, head_count};
 use crate::model::{Mask, MaskRequest, mask_test};
-use crate::trace::{AnswerIndex, FileStamp, Trace};
+use crate::trace::{AnswerIndex, Trace};
 use crate::ui::app::App;
 use crate::ui::causes::{CausesCommand, FoundCauses, LEARNING, TESTING};
-use crate::ui::document::{Document, DocumentId};
+use crate::ui::document::{Document, DocumentId, InFile};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::task_result::{ComputedMaps, TaskResult};
 use crate::view::{Drawing, ViewKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Random sets of each kind and size, and parts of the explanation that are tried at most.
@@ -80,8 +80,8 @@ fn learn(app: &mut App) {
     start(app, LEARNING, move |reporter, cancel| {
         let stop = || cancel.is_cancelled();
         let result = explain(&trace, &request, &stop, &|done| reporter.progress(done, heads))?;
-        let written = write(&trace, &result, path)?;
-        let found = Box::new(FoundCauses { result, written });
+        let in_file = write(&trace, &result, path.as_deref())?;
+        let found = Box::new(FoundCauses { result, in_file });
         Ok(TaskResult::Causes { of, found })
     });
 }
@@ -106,21 +106,15 @@ fn test(app: &mut App, mask: Mask) {
             let tell = &mut |done: usize| reporter.say(format!("{done} sets masked"));
             entry.masking = Some(mask_test(engine, &trace, answer, entry, &request, cancel, tell)?);
         }
-        let written = write(&trace, &result, path)?;
-        let found = Box::new(FoundCauses { result, written });
+        let in_file = write(&trace, &result, path.as_deref())?;
+        let found = Box::new(FoundCauses { result, in_file });
         Ok(TaskResult::Causes { of, found })
     });
 }
 
 /// Adds graphs to the file of an answer, if it has one.
-fn write(
-    trace: &Trace,
-    result: &CausalResult,
-    path: Option<PathBuf>,
-) -> anyhow::Result<Option<FileStamp>> {
-    let Some(path) = path.filter(|path| Path::exists(path)) else { return Ok(None) };
-    result.clone().kept_in(trace)?.add_maps(trace, &path)?;
-    Ok(FileStamp::read(&path))
+fn write(trace: &Trace, result: &CausalResult, path: Option<&Path>) -> anyhow::Result<InFile> {
+    Ok(add_to_file(trace, &result.clone().kept_in(trace)?, path))
 }
 
 /// Puts graphs into the trace of their document, which may have got other maps meanwhile.
@@ -130,7 +124,7 @@ pub fn keep(app: &mut App, of: DocumentId, found: FoundCauses) {
     match found.result.kept_in(&doc.trace) {
         Ok(trace) => {
             let trace = Arc::new(trace);
-            keep_maps(doc, ComputedMaps { base, trace, written: found.written });
+            keep_maps(app, of, ComputedMaps { base, trace, in_file: found.in_file });
         }
         Err(error) => app.notify(error.to_string(), true),
     }

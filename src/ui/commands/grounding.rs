@@ -1,12 +1,12 @@
 //! Measuring what the verdict about each word needs: its relevancy, and its probability without the picture.
 
-use super::relevancy::keep_maps;
+use super::relevancy::{in_file_too, keep_maps};
 use super::tasks::{refer_to_python, start_on_model};
 use crate::analysis::blank::{blank_logprobs_of, has_blank_pictures};
 use crate::analysis::methods::Method;
 use crate::job::CancelToken;
 use crate::model::{Engine, RelevancyRequest, blank_logprobs};
-use crate::trace::{FileStamp, Trace};
+use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
@@ -78,7 +78,6 @@ fn measure(
     answer: Unchecked,
 ) -> anyhow::Result<TaskResult> {
     let Unchecked { of, trace, path, lacks_relevancy } = answer;
-    let base = trace.id();
     let mut found = (*trace).clone();
     if lacks_relevancy {
         let request = RelevancyRequest::new([Method::LLM]);
@@ -93,12 +92,7 @@ fn measure(
     reporter.say("scoring the answer without the picture");
     let blank = blank_logprobs(engine, &found, cancel)?;
     let found = found.with_blank_logprobs(&blank)?;
-    let mut written = None;
-    if let Some(path) = path.filter(|path| path.exists()) {
-        found.add_maps(&trace, &path)?;
-        written = FileStamp::read(&path);
-    }
-    let found = ComputedMaps { base, trace: Arc::new(found), written };
+    let found = in_file_too(&trace, found, path.as_deref());
     Ok(TaskResult::Measured { of, found })
 }
 
@@ -180,7 +174,5 @@ fn name_of(doc: &Document) -> String {
 
 /// Puts measurements into their document.
 pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps) {
-    if let Some(doc) = app.docs.get_mut(of) {
-        keep_maps(doc, found);
-    }
+    keep_maps(app, of, found);
 }

@@ -2,7 +2,7 @@
 //! thread.
 
 use super::edit_picture::held_against;
-use super::relevancy::keep_maps;
+use super::relevancy::{in_file_too, keep_maps};
 use super::tasks::{is_for_python, is_for_python_masked, start_on_model};
 use crate::analysis::diff::{of_answers, words};
 use crate::job::CancelToken;
@@ -10,7 +10,7 @@ use crate::model::{
     BlankFill, Engine, Intervention, ModelError, OCCLUSION_MAP, OcclusionOptions, Rerun, Steer,
     ablation_of_each_head, effects, effects_of_tokens, occlusion,
 };
-use crate::trace::{FileStamp, Head, Layer, Trace};
+use crate::trace::{Head, Layer, Trace};
 use crate::ui::app::App;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
@@ -136,23 +136,16 @@ pub fn each_head(app: &mut App) {
             reporter.show(TaskResult::HeadEffect { of: id, index, total, changes_answer });
         })?;
         let found = trace.with_head_effects(&effects_of_tokens(&trace, &all))?;
-        let mut written = None;
-        if let Some(path) = path.filter(|path| path.exists()) {
-            found.add_maps(&trace, &path)?;
-            written = FileStamp::read(&path);
-        }
-        let found = ComputedMaps { base: trace.id(), trace: Arc::new(found), written };
+        let found = in_file_too(&trace, found, path.as_deref());
         Ok(TaskResult::HeadEffects { of: id, found })
     });
 }
 
 /// Puts the effects into the trace of their document; the matrix shows them.
 pub fn keep_effects(app: &mut App, of: DocumentId, found: ComputedMaps) {
-    if let Some(doc) = app.docs.get_mut(of) {
-        keep_maps(doc, found);
-        if app.current == Some(of) {
-            app.intents.command(Command::SetQuantity(Quantity::Effect));
-        }
+    keep_maps(app, of, found);
+    if app.current == Some(of) {
+        app.intents.command(Command::SetQuantity(Quantity::Effect));
     }
 }
 

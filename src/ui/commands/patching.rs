@@ -1,6 +1,6 @@
 //! Activation patching: copies activations of the present answer's run into the run on another picture.
 
-use super::relevancy::keep_maps;
+use super::relevancy::{add_to_file, keep_maps};
 use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::inside::Inside;
 use crate::analysis::patching::{
@@ -8,9 +8,9 @@ use crate::analysis::patching::{
 };
 use crate::analysis::score::region_of_boxes;
 use crate::model::{BlankFill, Occluder, PatchRequest, builtin, patch};
-use crate::trace::{AnswerIndex, FileStamp, Trace};
+use crate::trace::{AnswerIndex, Trace};
 use crate::ui::app::App;
-use crate::ui::document::Document;
+use crate::ui::document::{Document, InFile};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::task_result::{ComputedMaps, TaskResult};
@@ -62,22 +62,18 @@ pub fn start(app: &mut App, ask: PatchAsk) {
             earlier: earlier.map(|table| (*table).clone()),
         };
         let mut last: Option<Instant> = None;
-        let show = |result: PatchResult, is_final, written| {
-            TaskResult::Patching(Box::new(FoundPatching { of, result, is_final, written }))
+        let show = |result: PatchResult, is_final, in_file| {
+            TaskResult::Patching(Box::new(FoundPatching { of, result, is_final, in_file }))
         };
         let result = patch(engine, &trace, request, cancel, &mut |table| {
             reporter.progress(table.done(), table.patched.len());
             if last.is_none_or(|last| last.elapsed() >= SHOWN_EVERY) {
                 last = Some(Instant::now());
-                reporter.show(show(table.clone(), false, None));
+                reporter.show(show(table.clone(), false, InFile::NoFile));
             }
         })?;
-        let mut written = None;
-        if let Some(path) = path.filter(|path| path.exists()) {
-            kept_in(&result, &trace)?.add_maps(&trace, &path)?;
-            written = FileStamp::read(&path);
-        }
-        Ok(show(result, true, written))
+        let in_file = add_to_file(&trace, &kept_in(&result, &trace)?, path.as_deref());
+        Ok(show(result, true, in_file))
     });
     if let Some(task) = task {
         app.tasks.mark_keeping(task);
@@ -159,14 +155,16 @@ fn kept_in(result: &PatchResult, trace: &Trace) -> anyhow::Result<Trace> {
 
 /// Shows a table, and keeps the final one in the trace of its document.
 pub fn show(app: &mut App, found: FoundPatching) {
-    let FoundPatching { of, result, is_final, written } = found;
+    let FoundPatching { of, result, is_final, in_file } = found;
     if app.what_if.patching.is_none() && app.current == Some(of) {
         app.intents.send(Intent::ShowPanel(Pane::WhatIf));
     }
     if is_final && let Some(doc) = app.docs.get_mut(of) {
         let base = doc.trace.id();
         match kept_in(&result, &doc.trace) {
-            Ok(trace) => keep_maps(doc, ComputedMaps { base, trace: Arc::new(trace), written }),
+            Ok(trace) => {
+                keep_maps(app, of, ComputedMaps { base, trace: Arc::new(trace), in_file });
+            }
             Err(error) => app.notify(error.to_string(), true),
         }
     }

@@ -4,14 +4,15 @@ use super::tasks::{is_for_python, start_on_model};
 use super::view;
 use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
-use crate::trace::{AnswerIndex, FileStamp};
+use crate::trace::{AnswerIndex, FileStamp, Trace};
 use crate::ui::app::App;
-use crate::ui::document::{Document, DocumentId};
+use crate::ui::document::{DocumentId, InFile};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::relevancy::{MAPS, missing, show_map, show_pages};
 use crate::ui::task_result::{ComputedMaps, Opens, TaskResult};
 use crate::view::MapSource;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Shows the relevancy view; the map of every word is computed first where the answer has none.
@@ -56,35 +57,55 @@ fn start(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>, opens: O
             reporter.say(progress.stage.to_string());
             reporter.progress(progress.done as usize, progress.total as usize);
         })?;
-        // If the answer has a file, the maps are written to it.
-        let mut written = None;
-        if let Some(path) = path.filter(|path| path.exists()) {
-            found.add_maps(&trace, &path)?;
-            written = FileStamp::read(&path);
-        }
-        let base = trace.id();
-        let found = ComputedMaps { base, trace: Arc::new(found), written };
+        let found = in_file_too(&trace, found, path.as_deref());
         Ok(TaskResult::Relevancy { of, found, methods, opens })
     });
 }
 
-/// Puts maps and measurements into their document.
-pub fn keep_maps(doc: &mut Document, found: ComputedMaps) {
-    let ComputedMaps { base, trace, written } = found;
-    if let Some(stamp) = written {
-        doc.stamp = Some(stamp);
-        // The file holds all maps of the answer if it held all before.
-        if doc.in_file == Some(base) {
-            doc.in_file = Some(trace.id());
+/// Adds the maps of `found`, which `base` lacks, to the file of the answer, if it has one. Maps that cannot be written are
+/// not lost: they are shown, and the session keeps them.
+pub fn in_file_too(base: &Trace, found: Trace, path: Option<&Path>) -> ComputedMaps {
+    let in_file = add_to_file(base, &found, path);
+    ComputedMaps { base: base.id(), trace: Arc::new(found), in_file }
+}
+
+/// Adds maps to the file of the answer, if it has one.
+pub fn add_to_file(base: &Trace, found: &Trace, path: Option<&Path>) -> InFile {
+    let Some(path) = path.filter(|path| path.exists()) else { return InFile::NoFile };
+    match found.add_maps(base, path) {
+        Ok(()) => InFile::Written(FileStamp::read(path)),
+        Err(error) => InFile::Failed(error.to_string()),
+    }
+}
+
+/// Puts maps and measurements into their document, and says if its file could not take them.
+pub fn keep_maps(app: &mut App, of: DocumentId, found: ComputedMaps) {
+    let ComputedMaps { base, trace, in_file } = found;
+    let Some(doc) = app.docs.get_mut(of) else { return };
+    let mut failure = None;
+    match in_file {
+        InFile::NoFile | InFile::Written(None) => {}
+        InFile::Written(Some(stamp)) => {
+            doc.stamp = Some(stamp);
+            // The file holds all maps of the answer if it held all before.
+            if doc.in_file == Some(base) {
+                doc.in_file = Some(trace.id());
+            }
         }
+        InFile::Failed(error) => failure = Some(error),
     }
     doc.replace(trace, false);
+    if let Some(error) = failure {
+        let text = format!(
+            "The result is shown and stays in the session, but it is not in the file. Save the answer under another name. {error}"
+        );
+        app.notify(text, true);
+    }
 }
 
 /// Puts maps into their document, and shows the first if the document is on the stage.
 pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method], opens: Opens) {
-    let Some(doc) = app.docs.get_mut(of) else { return };
-    keep_maps(doc, found);
+    keep_maps(app, of, found);
     let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
     if opens == Opens::View {
         return view::change(app, view::relevancy);

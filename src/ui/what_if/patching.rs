@@ -2,8 +2,7 @@
 
 use crate::analysis::patching::{PatchResult, Site};
 use crate::model::BlankFill;
-use crate::trace::FileStamp;
-use crate::ui::document::DocumentId;
+use crate::ui::document::{DocumentId, InFile};
 use std::sync::Arc;
 
 /// Title of the task.
@@ -47,6 +46,6 @@ pub struct FoundPatching {
     pub result: PatchResult,
     /// Whether nothing more follows: the run ended or was stopped, and the table is kept in the trace.
     pub is_final: bool,
-    /// Stamp of the user's file that it was written to; `None` if there is none.
-    pub written: Option<FileStamp>,
+    /// Whether the user's file has it.
+    pub in_file: InFile,
 }
