@@ -462,14 +462,21 @@ impl Mark {
 
 /// One line of text in a rectangle, cut with an ellipsis.
 pub fn text_in(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, color: Color32) {
-    let text = readable(text, &font).into_owned();
-    let mut job = egui::text::LayoutJob::simple_singleline(text, font, color);
-    job.wrap.max_width = rect.width();
-    job.wrap.max_rows = 1;
-    job.wrap.break_anywhere = true;
-    let galley = ui.painter().layout_job(job);
+    let galley = ui.painter().layout_job(line_of(text, rect.width(), font, color));
     let at = align.align_size_within_rect(galley.size(), rect).min;
     ui.painter().galley(at, galley, color);
+}
+
+/// A text as one line that is cut at `width`; a line break in it is a space.
+fn line_of(text: &str, width: f32, font: FontId, color: Color32) -> egui::text::LayoutJob {
+    let line = text.split(['\r', '\n', '\t']).filter(|part| !part.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    let text = readable(&line, &font).into_owned();
+    let mut job = egui::text::LayoutJob::simple_singleline(text, font, color);
+    job.wrap.max_width = width;
+    job.wrap.max_rows = 1;
+    job.wrap.break_anywhere = true;
+    job
 }
 
 /// A field for a name, as wide as the name. When it appears, it has the focus, and the whole name is selected.
@@ -489,4 +496,18 @@ pub fn name_field(ui: &mut Ui, name: &mut String, label: &str) -> Response {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_a_line_is_a_space() {
+        let line =
+            |text: &str| line_of(text, 100.0, theme::plain(theme::SMALL), Color32::WHITE).text;
+        assert_eq!(line("line one\nline two"), "line one line two");
+        assert_eq!(line("one\r\ntwo\t3\n"), "one two 3");
+        assert_eq!(line("one  two"), "one  two");
+    }
 }

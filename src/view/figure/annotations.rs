@@ -5,6 +5,7 @@
 //! for legible text in ISO 9241-303. A film is viewed from a smaller distance, relative to its size. (Type on a stage
 //! is slightly larger than that, because controls may cover a strip of it.)
 
+use super::line_breaks::may_break;
 use super::sizes::scale_of;
 use super::{
     Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, ThemeColors, contrast, mixed,
@@ -149,11 +150,8 @@ impl Band {
         loop {
             let lines = wrapped(runs, self.columns(type_units));
             // In a column, type also becomes smaller for a word that is wider.
-            let width = |line: &Vec<TextRun>| -> f32 {
-                line.iter().map(|run| text_width(&run.text, run.strong)).sum()
-            };
             let is_whole = self.column_px == 0
-                || words(runs).iter().all(|(_, word)| width(word) <= self.columns(type_units));
+                || words(runs).iter().all(|word| word.width() <= self.columns(type_units));
             let fits = height_of(lines.len(), type_units) <= room && is_whole;
             if fits || type_units < LEAST_UNITS {
                 return (lines, type_units);
@@ -312,62 +310,100 @@ fn labels(
 /// Breaks text into lines no wider than `columns` (multiples of the type size) and of about equal length.
 fn wrapped(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     let words = words(runs);
-    let fewest = broken(&words, columns).len();
+    let fewest = broken(&words, columns, usize::MAX).len();
     // The narrowest width that needs the same number of lines, so that no line has only one word.
     let (mut low, mut high) = (columns / 3.0, columns);
     for _ in 0..12 {
         let middle = (low + high) / 2.0;
-        if broken(&words, middle).len() > fewest { low = middle } else { high = middle }
+        if broken(&words, middle, usize::MAX).len() > fewest { low = middle } else { high = middle }
     }
-    broken(&words, high)
+    broken(&words, high, usize::MAX)
 }
 
-/// Breaks text into lines no wider than `columns` (multiples of the type size), each as long as it can be.
-pub(super) fn greedy_lines(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
-    broken(&words(runs), columns)
+/// Breaks text into lines no wider than `columns` (multiples of the type size), each as long as it can be. The last of
+/// `most` lines has all of the rest.
+pub(super) fn greedy_lines(runs: &[TextRun], columns: f32, most: usize) -> Vec<Vec<TextRun>> {
+    broken(&words(runs), columns, most)
 }
 
-/// A word: runs that no line break may separate, and whether a space comes before it.
-type Word = (bool, Vec<TextRun>);
+/// Runs that no line break may separate.
+struct Word {
+    /// A space comes before it, unless a line begins with it.
+    is_spaced: bool,
+    runs: Vec<TextRun>,
+}
+
+impl Word {
+    /// Width as a multiple of the type size.
+    fn width(&self) -> f32 {
+        self.runs.iter().map(|run| text_width(&run.text, run.strong)).sum()
+    }
+
+    /// Appends a character.
+    fn push(&mut self, character: char, strong: bool) {
+        match self.runs.last_mut() {
+            Some(run) if run.strong == strong => run.text.push(character),
+            _ => self.runs.push(TextRun { text: character.into(), strong }),
+        }
+    }
+}
 
 fn words(runs: &[TextRun]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
-    let mut space = true;
+    // The character before, none after a space.
+    let mut before = None;
     for run in runs {
-        let parts = |c: char| c.is_whitespace() && c != '\u{a0}';
-        for (index, piece) in run.text.split(parts).enumerate() {
-            space |= index > 0;
-            if piece.is_empty() {
+        for character in run.text.chars() {
+            if character.is_whitespace() && character != '\u{a0}' {
+                before = None;
                 continue;
             }
             // A no-break space does not allow a line break; it is drawn as a space.
-            let part = TextRun { text: piece.replace('\u{a0}', " "), strong: run.strong };
+            let drawn = if character == '\u{a0}' { ' ' } else { character };
             match words.last_mut() {
-                Some((_, word)) if !space => word.push(part),
-                _ => words.push((true, vec![part])),
+                Some(word) if before.is_some_and(|before| !may_break(before, character)) => {
+                    word.push(drawn, run.strong);
+                }
+                _ => {
+                    let run = TextRun { text: drawn.into(), strong: run.strong };
+                    words.push(Word { is_spaced: before.is_none(), runs: vec![run] });
+                }
             }
-            space = false;
+            before = Some(character);
         }
     }
     words
 }
 
-fn broken(words: &[Word], columns: f32) -> Vec<Vec<TextRun>> {
-    let width = |runs: &[TextRun]| -> f32 {
-        runs.iter().map(|run| text_width(&run.text, run.strong)).sum()
-    };
+fn broken(words: &[Word], columns: f32, most: usize) -> Vec<Vec<TextRun>> {
     let mut lines: Vec<Vec<TextRun>> = Vec::new();
-    for (_, word) in words {
-        let fits = lines
-            .last()
-            .is_some_and(|line| width(line) + text_width(" ", false) + width(word) <= columns);
+    // Of the last line.
+    let mut width = 0.0;
+    for word in words {
+        let own = word.width();
+        let space = if word.is_spaced { text_width(" ", false) } else { 0.0 };
+        let is_last = lines.len() == most;
         match lines.last_mut() {
-            Some(line) if fits => {
-                line.push(TextRun::plain(" "));
-                line.extend(word.iter().cloned());
+            Some(line) if is_last || width + space + own <= columns => {
+                if word.is_spaced {
+                    line.push(TextRun::plain(" "));
+                }
+                line.extend(word.runs.iter().cloned());
+                width += space + own;
             }
-            _ if width(word) > columns => lines.extend(cut(word, columns)),
-            _ => lines.push(word.clone()),
+            _ => {
+                lines.extend(if own > columns {
+                    cut(&word.runs, columns)
+                } else {
+                    vec![word.runs.clone()]
+                });
+                if lines.len() > most {
+                    let rest = lines.split_off(most.max(1) - 1).concat();
+                    lines.push(rest);
+                }
+                let line = lines.last().map(Vec::as_slice).unwrap_or_default();
+                width = line.iter().map(|run| text_width(&run.text, run.strong)).sum();
+            }
         }
     }
     lines.into_iter().map(joined).collect()
@@ -395,7 +431,7 @@ fn cut(word: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
 }
 
 /// Joins adjacent runs of the same weight.
-pub(super) fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
+fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
     let mut out: Vec<TextRun> = Vec::new();
     for run in line {
         match out.last_mut() {
@@ -433,6 +469,24 @@ mod tests {
         assert_eq!(two.len(), 2);
         assert!(two[0].len().abs_diff(two[1].len()) < 8, "{two:?}");
         assert!(two[0].starts_with("at fox, "), "no space before the comma: {two:?}");
+    }
+
+    #[test]
+    fn text_without_spaces_breaks_between_its_characters() {
+        let caption = "狐狸在左边吗？ 🦊 这是一个很长的中文标题，用来检查字幕是否会换行并且不会被截断，观众坐在最后一排也能看清楚每一个字";
+        let runs = vec![TextRun::plain("第"), TextRun::strong("狐狸"), TextRun::plain("，最多 看")];
+        assert_eq!(text(&broken(&words(&runs), 3.0, usize::MAX)), ["第狐", "狸，最", "多 看"]);
+        assert_eq!(text(&broken(&words(&runs), 3.0, 2)), ["第狐", "狸，最多 看"]);
+        for size in [[1280, 720], [1920, 1080], [3840, 2160]] {
+            let runs = [TextRun::plain(caption)];
+            let band = Band::of_slides(size, STAGE_UNITS, [runs.to_vec()], 1.0);
+            let labels = band.dress(&runs, 1.0, Theme::Dark.palette()).labels;
+            assert_eq!(labels[0].size_px, STAGE_UNITS * scale_of(size, 1.0), "{size:?}");
+            assert!(labels.len() > 3, "{labels:?}");
+            for label in labels {
+                assert!(label.bounds().right() <= size[0] as f32, "{size:?}: {label:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Caption and legend below the stage.
 
 use super::super::{Blend, ColorMap, Drawing, ViewState};
-use super::annotations::{greedy_lines, joined};
+use super::annotations::greedy_lines;
 use super::sizes::LEGEND;
 use super::{
     Align, CAP_HEIGHT, CONTOURS, ColorLimits, Figure, Fill, Ink, Label, Legend, PixelRect, Readout,
@@ -233,9 +233,8 @@ impl<'a> Foot<'a> {
         }
         let columns = (width + 0.5) / (CAPTION * self.scale);
         let mut lines = lines_of(shown, columns);
-        if lines.len() > MOST_LINES {
-            let rest = lines.split_off(MOST_LINES - 1);
-            lines.push(fitted_runs(&joined(rest.join(&TextRun::plain(" "))), columns));
+        if let Some(last) = lines.last_mut() {
+            *last = fitted_runs(last, columns);
         }
         lines
     }
@@ -270,7 +269,8 @@ impl<'a> Foot<'a> {
     }
 }
 
-/// Breaks a caption into lines that are no wider than `columns` (multiples of the type size). The dot between two parts
+/// Breaks a caption into at most [`MOST_LINES`] lines that are no wider than `columns` (multiples of the type size); only
+/// the last one may be. The dot between two parts
 /// stays at the end of a line, and a share stays with its words.
 fn lines_of(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     let bound = |run: &TextRun| {
@@ -280,7 +280,7 @@ fn lines_of(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
         };
         TextRun { text, ..run.clone() }
     };
-    greedy_lines(&runs.iter().map(bound).collect::<Vec<_>>(), columns)
+    greedy_lines(&runs.iter().map(bound).collect::<Vec<_>>(), columns, MOST_LINES)
 }
 
 /// Runs cut to a width given as a multiple of the type size.

@@ -13,6 +13,7 @@ mod content;
 mod foot;
 mod head_grid;
 mod layout;
+mod line_breaks;
 mod patching;
 mod pieces;
 mod rect;
