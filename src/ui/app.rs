@@ -19,7 +19,7 @@ use super::picture_strip::PictureStrips;
 use super::present::options::PresentOptions;
 use super::samples::{CapturedSample, Sample};
 use super::score::Scores;
-use super::session::{Found, Keeper};
+use super::session::{Found, Keeper, MissingAnswer};
 use super::stage::StageRenderer;
 use super::task_result::PathPurpose;
 use super::tasks::Tasks;
@@ -172,6 +172,8 @@ pub struct App {
     pub keeper: Option<Keeper>,
     /// Sessions of windows that have ended, which the user may still open.
     pub waiting: Vec<Found>,
+    /// Answers of the session whose trace files are missing.
+    pub missing: Vec<MissingAnswer>,
     /// Closed items that can be brought back, the latest last.
     pub closed: Vec<Closed>,
     /// Whether the last action closed something: undo then brings it back.
@@ -260,6 +262,7 @@ impl App {
             presents: None,
             keeper: None,
             waiting: Vec::new(),
+            missing: Vec::new(),
             closed: Vec::new(),
             closed_last: false,
             automatic: None,

@@ -287,9 +287,11 @@ macro_rules! ui_commands {
                     => |app, _| app.settings.show_tokens ^= true,
                 ToggleTheme "Dark or light theme" => window::toggle_theme,
                 LargerType "Larger text" [CTRL Plus] [CTRL Equals]
-                    => |app, _| window::scale_type(app, 0.1),
+                    => |app, ctx| window::scale_text(app, ctx, 0.1),
                 SmallerType "Smaller text" [CTRL Minus]
-                    => |app, _| window::scale_type(app, -0.1),
+                    => |app, ctx| window::scale_text(app, ctx, -0.1),
+                DefaultType "Usual text size" [CTRL Num0]
+                    => |app, _| window::reset_text(app),
                 ToggleAnimation "Cross-fade between views" => |app, _| window::toggle_animation(app),
                 Reopen "Bring back the answer or bookmark that was closed last" [CTRL_SHIFT T]
                     => |app, _| close::reopen(app),

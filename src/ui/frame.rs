@@ -130,7 +130,8 @@ fn apply_theme(app: &App, ctx: &egui::Context) {
     if ctx.options(|options| options.theme_preference) != preference {
         ctx.set_theme(preference);
     }
-    let zoom = app.settings.font_scale * theme::screen_scale(ctx);
+    let text = theme::text_scale(ctx, app.settings.font_scale);
+    let zoom = text * theme::screen_scale(ctx);
     if (ctx.zoom_factor() - zoom).abs() > 0.01 {
         ctx.set_zoom_factor(zoom);
     }

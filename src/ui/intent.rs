@@ -38,6 +38,8 @@ pub enum Intent {
     OpenSessions,
     /// Deletes them.
     DiscardSessions,
+    /// Forgets answers of the session whose trace files are missing, by their numbers.
+    ForgetMissing(Vec<u64>),
     /// Closes everything and asks the first question again.
     StartFresh,
     /// Brings back what was closed last.

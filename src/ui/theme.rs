@@ -25,6 +25,9 @@ pub const DISPLAY: f32 = 28.0;
 /// The grid that sizes and gaps are multiples of.
 pub const GRID: f32 = 4.0;
 
+/// The smallest window, in points, in which the stage shows its caption and every panel its controls.
+const LEAST_WINDOW: egui::Vec2 = egui::vec2(800.0, 450.0);
+
 const REGULAR: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.otf");
 const SEMIBOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.otf");
 
@@ -130,6 +133,8 @@ pub fn install(ctx: &egui::Context) {
             family(strong_family(), FontPriority::Lowest),
         ],
     );
+    // The commands of the window change the size of text, and keep it.
+    ctx.options_mut(|options| options.zoom_with_keyboard = false);
     insert("Inter SemiBold", SEMIBOLD, vec![family(strong_family(), FontPriority::Highest)]);
     for (theme, of) in [(egui::Theme::Dark, Theme::Dark), (egui::Theme::Light, Theme::Light)] {
         let ink = ink(of);
@@ -155,6 +160,19 @@ pub fn screen_scale(ctx: &egui::Context) -> f32 {
     let native = ctx.native_pixels_per_point().unwrap_or(1.0);
     let height = ctx.viewport_rect().height() * ctx.pixels_per_point() / native;
     ((height / 1080.0 * 4.0).floor() / 4.0).clamp(1.0, 4.0)
+}
+
+/// The share of the usual size at which text is drawn: `wanted`, but in a low or narrow window only so much that the
+/// stage keeps its caption and the panels their controls.
+pub fn text_scale(ctx: &egui::Context, wanted: f32) -> f32 {
+    let window = ctx.viewport_rect().size() * ctx.zoom_factor() / screen_scale(ctx);
+    wanted.min(largest_text_scale(window))
+}
+
+/// The largest scale of text in tenths, for a window of this size in points at the usual scale; never below 1.
+fn largest_text_scale(window: egui::Vec2) -> f32 {
+    let scale = (window / LEAST_WINDOW).min_elem();
+    ((scale * 10.0 + 1e-3).floor() / 10.0).max(1.0)
 }
 
 fn text_styles() -> BTreeMap<TextStyle, FontId> {
@@ -217,6 +235,19 @@ fn visuals(theme: egui::Theme, ink: &Ink) -> Visuals {
 mod tests {
     use super::*;
     use crate::view::figure::contrast;
+
+    #[test]
+    fn the_largest_text_fits_the_window() {
+        let largest = |width, height| largest_text_scale(egui::vec2(width, height));
+        for window in [[1280.0, 720.0], [1920.0, 1080.0], [1000.0, 1400.0]] {
+            let scale = largest(window[0], window[1]);
+            assert!(scale >= 1.2, "{window:?}: {scale}");
+            let points = egui::Vec2::from(window) / scale;
+            assert!(points.x >= LEAST_WINDOW.x && points.y >= LEAST_WINDOW.y, "{points}");
+        }
+        // A small window does not make text smaller than usual.
+        assert!((largest(480.0, 360.0) - 1.0).abs() < 1e-6);
+    }
 
     #[test]
     fn text_is_legible_on_every_surface() {

@@ -192,10 +192,13 @@ pub enum Icon {
     Unfolded,
 }
 
+/// Side of a button with a sign and without text.
+pub const ICON_BUTTON: f32 = 28.0;
+
 /// A square button with a sign.
 pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, on: bool) -> Response {
     let ink = ink(ui);
-    let (rect, response) = ui.allocate_exact_size(Vec2::splat(28.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(ICON_BUTTON), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, name));
     if response.hovered() || response.has_focus() {
         ui.painter().rect_filled(rect, 4.0, ink.raised_hover);
@@ -297,12 +300,21 @@ pub fn paint_icon(ui: &Ui, icon: Icon, rect: Rect, color: Color32) {
     }
 }
 
+/// Width of a button with a sign, besides its text.
+const SIGN_MARGINS: f32 = 36.0;
+
+/// The width of [`sign_button`].
+pub fn sign_button_width(ui: &Ui, text: &str) -> f32 {
+    let font = theme::plain(theme::BODY);
+    ui.painter().layout_no_wrap(text.to_owned(), font, Color32::PLACEHOLDER).size().x + SIGN_MARGINS
+}
+
 /// A button with a sign and a word, without a frame: for bars.
 pub fn sign_button(ui: &mut Ui, icon: Icon, text: &str, sign: Color32) -> Response {
     let ink = ink(ui);
     let font = theme::plain(theme::BODY);
     let galley = ui.painter().layout_no_wrap(text.to_owned(), font, ink.text);
-    let size = vec2(galley.size().x + 36.0, 28.0);
+    let size = vec2(galley.size().x + SIGN_MARGINS, ICON_BUTTON);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, text));
     if response.hovered() || response.has_focus() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vlmscope::analysis::score::Fit;
 use vlmscope::edit::{Area, Edits, Fill, Step};
-use vlmscope::model::{BlankFill, Curve, Curves, MapCurves, Turn};
+use vlmscope::model::{BlankFill, Curve, Curves, MapCurves, Picture, Turn};
 use vlmscope::settings::Settings;
 use vlmscope::trace::{Rect, Trace};
 use vlmscope::ui::document::Document;
@@ -627,4 +627,72 @@ fn the_session_of_a_window_that_is_ending_is_waited_for() {
     assert!(!session.exists());
     release.join().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn an_answer_whose_file_is_missing_stays_in_the_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    fill(&mut window, root);
+    let id = window.state().docs[1].id;
+    window.state_mut().show_document(id);
+    settle(&mut window);
+    for layer in [1, 2] {
+        window.state().intents.command(Command::SetLayerHead(layer, 0));
+        window.state().intents.send(Intent::Settle);
+        settle(&mut window);
+    }
+    let given = Picture { name: "given.png".into(), bytes: vec![7; 9].into() };
+    window.state_mut().pictures.insert(id, given);
+    settle(&mut window);
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    close(window, root);
+
+    let (file, away) = (root.join("saved.vlmtrace"), root.join("away.vlmtrace"));
+    std::fs::rename(&file, &away).unwrap();
+    let is_told = |window: &Window| {
+        let name = file.display().to_string();
+        let notices = &window.state().notices;
+        notices.iter().any(|notice| notice.text.contains(&format!("{name} is missing")))
+    };
+    // Each start keeps it, also one that saves again.
+    for question in ["first", "second"] {
+        let mut window = start(root, &settings);
+        window.get_by_label("Open").click();
+        until(&mut window, |app| app.docs.len() == 1);
+        assert!(is_told(&window), "{:?}", window.state().notices);
+        window.state_mut().chat.question = question.into();
+        vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+        let record = until_kept(&mut window, root, 2);
+        assert_eq!(record.question, question);
+        let kept = record.answers.iter().find(|answer| answer.trace == file).unwrap();
+        let own = window.state().keeper.as_ref().unwrap().folder().unwrap();
+        assert!(own.join(kept.steps.as_ref().unwrap()).is_file());
+        assert_eq!(std::fs::read(own.join(&kept.picture.as_ref().unwrap().file)).unwrap(), [7; 9]);
+        close(window, root);
+    }
+
+    // The file is back: so is everything of the answer.
+    std::fs::rename(&away, &file).unwrap();
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 2);
+    assert!(!is_told(&window) && window.state().missing.is_empty());
+    let app = window.state();
+    let mut doc = app.docs.get(id).unwrap().clone();
+    assert_eq!(app.pictures[&id].name, "given.png");
+    assert_eq!(doc.state().map.layers.only(), Some(2));
+    assert!(doc.undo() && doc.state().map.layers.only() == Some(1));
+    close(window, root);
+
+    // Forgetting it is on purpose.
+    std::fs::rename(&file, &away).unwrap();
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 1);
+    until_kept(&mut window, root, 2);
+    window.get_by_label("Forget it").click();
+    settle(&mut window);
+    until_kept(&mut window, root, 1);
 }

@@ -8,7 +8,9 @@ use vlmscope::trace;
 use vlmscope::ui::Start;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::layout::Pane;
+use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::what_if::{Compare, WhatIfCommand};
+use vlmscope::view::figure::text_of;
 use vlmscope::view::{AxisSet, Command, MarkedObject, Queries, ViewState};
 
 const SMALL: [f32; 2] = [1280.0, 720.0];
@@ -222,5 +224,77 @@ fn messages_cover_neither_the_caption_nor_the_question() {
             assert!(area.bottom() <= caption, "{size:?}: {area:?} covers {caption}");
             assert!(!area.intersects(question), "{size:?}: {area:?} covers {question:?}");
         }
+    }
+}
+
+#[test]
+fn messages_take_the_height_that_they_need() {
+    let mut window = answered(SMALL);
+    window.state_mut().notify("The file is saved.", false);
+    settle(&mut window);
+    let one = messages(&window).height();
+    let cause = "the file was cut while it was copied, so that its index is missing. ";
+    let error = format!("An answer is left out: {}", cause.repeat(4));
+    window.state_mut().notify(error.clone(), true);
+    settle(&mut window);
+    shoot(&mut window, "messages_grow");
+    let area = messages(&window);
+    let text = window.get_by_label(&error).rect();
+    assert!(area.height() > one + text.height(), "{area:?} after {one}");
+    assert!(area.contains_rect(text), "{text:?} in {area:?}");
+    assert!(area.contains_rect(window.get_by_label("The file is saved.").rect()));
+    // Later messages do not take its place.
+    for number in 1..=4 {
+        window.state_mut().notify(format!("Message number {number}."), false);
+    }
+    settle(&mut window);
+    shoot(&mut window, "messages_error_stays");
+    let area = messages(&window);
+    assert!(area.contains_rect(window.get_by_label(&error).rect()), "{area:?}");
+    assert!(window.query_by_label("3 earlier messages").is_some());
+}
+
+/// Gives a window its points after a change of the scale, as a real one of `pixels` does.
+fn fit_points(window: &mut Window, pixels: [f32; 2]) {
+    for _ in 0..3 {
+        let scale = window.ctx.zoom_factor();
+        window.set_size(egui::Vec2::from(pixels) / scale);
+        settle(window);
+    }
+}
+
+#[test]
+fn the_largest_text_leaves_caption_and_transport_in_sight() {
+    for pixels in [SMALL, LARGE, [3840.0, 2160.0]] {
+        let mut window = answered(pixels);
+        fit_points(&mut window, pixels);
+        let usual = window.ctx.zoom_factor();
+        for _ in 0..20 {
+            window.key_press_modifiers(Modifiers::COMMAND, egui::Key::Plus);
+            fit_points(&mut window, pixels);
+        }
+        shoot(&mut window, &format!("largest_text_{}", pixels[0]));
+        let largest = window.ctx.zoom_factor();
+        assert!(largest > 1.3 * usual, "{pixels:?}: {largest}");
+        let told = "Larger text needs a larger window.";
+        assert!(window.state().notices.iter().any(|notice| notice.text == told));
+        let stage = window.get_by_label_contains("Stage:").rect();
+        let figure = window.state().stage.figure().expect("a figure").clone();
+        let shown = figure.visible();
+        assert!(shown.height >= 0.4 * stage.height() * largest, "{pixels:?}: {shown:?}");
+        let bottom = stage.height() * largest;
+        let is_caption = |label: &vlmscope::view::figure::Label| {
+            text_of(&label.runs).starts_with("attention ·") && label.baseline[1] < bottom
+        };
+        assert!(figure.labels.iter().any(is_caption), "{pixels:?}: no caption");
+        let screen = window.ctx.content_rect();
+        let play = window.get_by_label(&UiCommand::Play.hint()).rect();
+        assert!(screen.contains_rect(play), "{pixels:?}: {play:?} in {screen:?}");
+        window.key_press_modifiers(Modifiers::COMMAND, egui::Key::Minus);
+        fit_points(&mut window, pixels);
+        assert!(window.ctx.zoom_factor() < largest, "the next smaller size, at once");
+        window.key_press_modifiers(Modifiers::COMMAND, egui::Key::Num0);
+        fit_points(&mut window, pixels);
+        assert!((window.ctx.zoom_factor() - usual).abs() < 1e-3, "{pixels:?}");
     }
 }

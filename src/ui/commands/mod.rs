@@ -173,6 +173,9 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Reload(id) => files::reload(app, id),
         Intent::OpenSessions => session::open_waiting(app),
         Intent::DiscardSessions => session::discard_waiting(app),
+        Intent::ForgetMissing(numbers) => {
+            app.missing.retain(|missing| !numbers.contains(&missing.record.id));
+        }
         Intent::StartFresh => walkthrough_files::start_fresh(app),
         Intent::Reopen => close::reopen(app),
         Intent::Ask(question) => ask::ask(app, question, None),

@@ -1,6 +1,6 @@
 //! The session: what is saved of the window, and how a saved one is opened.
 
-use super::data_set;
+use super::{close, data_set};
 use crate::analysis::diff::{difference, of_answers, words};
 use crate::model::{Effect, Turn};
 use crate::ui::app::App;
@@ -9,9 +9,9 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::score::Scores;
 use crate::ui::session::{
-    AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
-    RestoredAnswer, RestoredWalkthrough, SampleRecord, Saved, ScoresRecord, Snapshot, TableRecord,
-    Told, WalkthroughToKeep, content, mark_opening,
+    AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, MissingAnswer,
+    Restored, RestoredAnswer, RestoredWalkthrough, SampleRecord, Saved, ScoresRecord, Snapshot,
+    TableRecord, Told, WalkthroughToKeep, content, mark_opening,
 };
 use crate::ui::task_result::TaskResult;
 use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
@@ -65,6 +65,7 @@ fn is_worth_keeping(app: &App) -> bool {
     };
     let what_if = &app.what_if;
     app.editor.is_some()
+        || !app.missing.is_empty()
         || what_if.session.as_ref().is_some_and(|session| !session.edits.is_empty())
         || what_if.intervened.is_some()
         || what_if.heads.is_some()
@@ -91,6 +92,7 @@ fn complete_scores(app: &App) -> Option<&Scores> {
 fn fingerprint(app: &App) -> u64 {
     let mut hash = DefaultHasher::new();
     is_worth_keeping(app).hash(&mut hash);
+    app.missing.iter().for_each(|missing| missing.record.id.hash(&mut hash));
     for doc in app.docs.iter() {
         (doc.id, doc.trace.id(), doc.history.revision(), doc.in_file, &doc.path).hash(&mut hash);
         app.turns.get(&doc.id).map(Vec::len).hash(&mut hash);
@@ -152,6 +154,7 @@ fn snapshot(app: &App) -> Snapshot {
     let comparison = what_if.comparison.as_ref();
     Snapshot {
         answers: app.docs.iter().map(answer).collect(),
+        missing: app.missing.clone(),
         tables: tables(app),
         shows_table: app.data_sets.is_shown,
         current: app.current,
@@ -232,6 +235,7 @@ pub fn show(app: &mut App, restored: Restored) {
         found,
         traces,
         answers,
+        missing,
         picture,
         walkthrough,
         edited_picture,
@@ -322,6 +326,7 @@ pub fn show(app: &mut App, restored: Restored) {
         keeper.take_over(found, traces);
     }
     problems.into_iter().for_each(|problem| app.notify(problem, true));
+    keep_missing(app, missing);
     let tables = record.tables.len();
     for table in &record.tables {
         let restored = |sample: &SampleRecord| {
@@ -337,12 +342,47 @@ pub fn show(app: &mut App, restored: Restored) {
         data_set::open_again(app, record.tables, record.shows_table);
     }
     match content([count, tables], has_walkthrough, &record.question) {
-        nothing if nothing.is_empty() => app.intents.send(Intent::StartFresh),
+        // Answers whose files are missing stay part of the session.
+        nothing if nothing.is_empty() && held_none => close::everything(app),
+        nothing if nothing.is_empty() => {}
         what => app.offer_briefly(
             format!("The last session is open again: {what}."),
             vec![("Start fresh", Intent::StartFresh)],
         ),
     }
+}
+
+/// Keeps answers whose trace files are missing, and says so.
+fn keep_missing(app: &mut App, missing: Vec<MissingAnswer>) {
+    let Some(first) = missing.first() else { return };
+    let path = first.record.trace.display();
+    let (text, forget) = match missing.len() - 1 {
+        0 => (
+            format!(
+                "An answer of the last session cannot be shown: {path} is missing. The session keeps it, and the next start opens it once the file is back."
+            ),
+            "Forget it",
+        ),
+        others => (
+            format!(
+                "{} answers of the last session cannot be shown: {path} and the files of {others} more are missing. The session keeps them, and the next start opens them once the files are back.",
+                others + 1
+            ),
+            "Forget them",
+        ),
+    };
+    let numbers = missing.iter().map(|one| one.record.id).collect();
+    app.missing.extend(missing);
+    app.offer(text, vec![(forget, Intent::ForgetMissing(numbers))]);
+}
+
+/// Closes everything and asks the first question again; answers whose trace files are missing are forgotten.
+pub fn close_everything(app: &mut App) {
+    app.missing.clear();
+    app.notices.retain(|notice| {
+        !notice.offers.iter().any(|(_, intent)| matches!(intent, Intent::ForgetMissing(_)))
+    });
+    close::everything(app);
 }
 
 /// Adds an answer that was read.

@@ -1,7 +1,7 @@
 //! Opening, saving, packing and closing walkthroughs; quitting, which could lose one.
 
 use super::tasks::start_writing;
-use super::{close, dialogs};
+use super::{dialogs, session};
 use crate::record::OpenTraces;
 use crate::ui::app::{App, HostRequest};
 use crate::ui::dialogs::{Dialog, TOML, Want};
@@ -132,7 +132,7 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
                 app.intents.send(Intent::ShowPanel(Pane::Walkthrough));
             }
         }
-        AfterConfirm::StartFresh => close::everything(app),
+        AfterConfirm::StartFresh => session::close_everything(app),
         AfterConfirm::Quit => {
             if app.tasks.running().iter().any(|task| task.writes.is_some()) {
                 app.confirm = Some(Confirm { of: Lost::Output, then: AfterConfirm::EndProgram });

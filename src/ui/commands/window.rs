@@ -1,9 +1,10 @@
-//! The window itself: theme, type size, layout, and the Escape key.
+//! The window itself: theme, size of text, layout, and the Escape key.
 
 use super::{ask, data_set, dialogs, walkthrough};
 use crate::ui::app::App;
 use crate::ui::layout::{Layout, Overlay, Pane};
 use crate::ui::shortcuts::UiCommand;
+use crate::ui::theme;
 use crate::view::Theme;
 
 const MAX_FONT_SCALE: f32 = 3.0;
@@ -15,10 +16,19 @@ pub fn toggle_theme(app: &mut App, ctx: &egui::Context) {
     app.settings.theme = Some(if dark { Theme::Light } else { Theme::Dark });
 }
 
-/// Makes type larger or smaller by a share of the usual size.
-pub fn scale_type(app: &mut App, by: f32) {
-    let scale = app.settings.font_scale + by;
-    app.settings.font_scale = scale.clamp(MIN_FONT_SCALE, MAX_FONT_SCALE);
+/// Makes text larger or smaller by a share of the usual size, as far as the window allows.
+pub fn scale_text(app: &mut App, ctx: &egui::Context, by: f32) {
+    let shown = theme::text_scale(ctx, app.settings.font_scale);
+    let wanted = (shown + by).clamp(MIN_FONT_SCALE, MAX_FONT_SCALE);
+    app.settings.font_scale = theme::text_scale(ctx, wanted);
+    if app.settings.font_scale < wanted {
+        app.notify("Larger text needs a larger window.", false);
+    }
+}
+
+/// Gives text its usual size.
+pub fn reset_text(app: &mut App) {
+    app.settings.font_scale = 1.0;
 }
 
 /// Whether jumps cross-fade.
@@ -38,12 +48,12 @@ pub fn toggle_animation(app: &mut App) {
 
 /// Resets the layout.
 pub fn reset_layout(app: &mut App) {
+    reset_text(app);
     let settings = &mut app.settings;
     settings.layout = None;
     settings.show_chat = true;
     settings.show_inspector = true;
     settings.show_tokens = true;
-    settings.font_scale = 1.0;
     app.layout = Some(Layout::default());
 }
 

@@ -325,7 +325,8 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
         if ui.button("−").on_hover_text(hint).clicked() {
             cx.intents.act(UiCommand::SmallerType);
         }
-        ui.label(format!("{:.0} %", cx.settings.font_scale * 100.0));
+        let scale = theme::text_scale(ui.ctx(), cx.settings.font_scale);
+        ui.label(format!("{:.0} %", scale * 100.0));
         if ui.button("+").on_hover_text(UiCommand::LargerType.hint()).clicked() {
             cx.intents.act(UiCommand::LargerType);
         }

@@ -35,8 +35,11 @@ impl PaneUi for Notices {
         let width = (stage.width() - 32.0).clamp(200.0, WIDTH);
         let hidden = cx.notices.len().saturating_sub(SHOWN);
         self.lists_all &= hidden > 0;
-        let first = if self.lists_all { 0 } else { hidden };
-        let shown: Vec<Notice> = cx.notices.iter().skip(first).cloned().collect();
+        let (shown, earlier) = if self.lists_all {
+            (cx.notices.iter().collect(), Vec::new())
+        } else {
+            in_sight(cx.notices)
+        };
         let height = room(cx, ui, stage);
         egui::Area::new(egui::Id::unique("notices"))
             .order(egui::Order::Foreground)
@@ -51,10 +54,12 @@ impl PaneUi for Notices {
                 };
                 let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
                 ui.set_width(width + FRAME);
+                // An area offers the height of its contents in the last frame, which may be less.
+                ui.set_max_height(stage.height());
                 if hidden > 0 {
                     quiet.show(ui, |ui| {
                         ui.set_width(width);
-                        self.earlier(cx, ui, hidden);
+                        self.earlier(cx, ui, &earlier);
                     });
                 }
                 let list = |ui: &mut Ui| {
@@ -63,7 +68,7 @@ impl PaneUi for Notices {
                             framed(
                                 cx,
                                 ui,
-                                &notice,
+                                notice,
                                 width,
                                 if notice.is_error { loud } else { quiet },
                             );
@@ -81,6 +86,15 @@ impl PaneUi for Notices {
                 scroll.stick_to_bottom(!self.lists_all).max_height(height).show(ui, list);
             });
     }
+}
+
+/// The messages in sight without a list of all, and the others: errors come before other messages, newer ones before
+/// older ones. The errors in sight are last, at the end to which the list scrolls.
+fn in_sight(notices: &[Notice]) -> (Vec<&Notice>, Vec<&Notice>) {
+    let (errors, others): (Vec<_>, Vec<_>) = notices.iter().partition(|notice| notice.is_error);
+    let mut earlier = [others, errors].concat();
+    let shown = earlier.split_off(earlier.len().saturating_sub(SHOWN));
+    (shown, earlier)
 }
 
 /// The height for messages: as far as the caption below the picture, which stays legible.
@@ -110,10 +124,11 @@ fn framed(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice, width: f32, frame:
 
 impl Notices {
     /// The number of messages that are not in sight, and a button that lists them.
-    fn earlier(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, hidden: usize) {
+    fn earlier(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, hidden: &[&Notice]) {
         ui.horizontal(|ui| {
-            let errors = cx.notices.iter().take(hidden).filter(|notice| notice.is_error).count();
-            let what = match (hidden, errors) {
+            let errors = hidden.iter().filter(|notice| notice.is_error).count();
+            let what = match (hidden.len(), errors) {
+                (0, _) => format!("{} messages", cx.notices.len()),
                 (1, _) => "1 earlier message".to_owned(),
                 (all, 0) => format!("{all} earlier messages"),
                 (all, errors) => format!("{all} earlier messages, {errors} of them errors"),

@@ -8,9 +8,15 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::readable;
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
+use crate::ui::widgets::{
+    ICON_BUTTON, Icon, icon_button, ink, paint_icon, segments, sign_button, sign_button_width,
+    text_in,
+};
 use crate::view::ViewKind;
 use egui::{Align, Align2, Layout, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+/// Least width of the button that opens the palette, with its text.
+const LEAST_SEARCH: f32 = 108.0;
 
 /// The title bar.
 #[derive(Default)]
@@ -32,6 +38,10 @@ impl PaneUi for Title {
 }
 
 fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
+    // A part of a button would be a line without meaning.
+    if rect.width() < ICON_BUTTON {
+        return;
+    }
     let mut child = ui.new_child(egui::UiBuilder::new().max_rect(rect).layout(layout));
     child.set_clip_rect(rect);
     add(&mut child);
@@ -152,27 +162,47 @@ fn tools(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
         }
     }
     menu(cx, ui);
-    show_others(cx, ui, narrow);
-    search(cx, ui, narrow);
+    let is_compact = narrow || ui.available_width() < wide_tools(cx, ui);
+    show_others(cx, ui, is_compact);
+    search(cx, ui, is_compact);
+}
+
+/// Whether there is room for one more button without text.
+fn has_room(ui: &Ui) -> bool {
+    ui.available_width() >= ICON_BUTTON
+}
+
+/// The text of the button that records.
+fn record_text(cx: &PaneContext<'_>, is_compact: bool) -> String {
+    let Some(take) = cx.recorder else { return "Record".into() };
+    let seconds = duration(cx.now - take.began);
+    if is_compact {
+        return seconds;
+    }
+    let views = take.views();
+    format!("Stop · {seconds} · {views} {}", if views == 1 { "view" } else { "views" })
+}
+
+/// Width of the buttons right of the menu, with their texts.
+fn wide_tools(cx: &PaneContext<'_>, ui: &Ui) -> f32 {
+    let texts = [record_text(cx, false), "Present".into()];
+    let buttons: f32 = texts.iter().map(|text| sign_button_width(ui, text)).sum();
+    buttons + ICON_BUTTON + 2.0 * ui.spacing().item_spacing.x
 }
 
 /// Buttons for showing the answer to others: present, record a film, record the user's views.
 fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     let ink = ink(ui);
-    if let Some(take) = cx.recorder {
+    if !has_room(ui) {
+        return;
+    }
+    if cx.recorder.is_some() {
         // The user must see that recording is on, and how to stop it.
-        let seconds = cx.now - take.began;
-        let views = take.views();
-        let text = if narrow {
-            duration(seconds)
-        } else {
-            format!(
-                "Stop · {} · {views} {}",
-                duration(seconds),
-                if views == 1 { "view" } else { "views" }
-            )
+        let text = record_text(cx, narrow);
+        let response = match ui.available_width() < sign_button_width(ui, &text) {
+            true => icon_button(ui, Icon::Record, &text, true),
+            false => sign_button(ui, Icon::Record, &text, ink.error),
         };
-        let response = sign_button(ui, Icon::Record, &text, ink.error);
         if response.on_hover_text("End the recording and open it as a walkthrough").clicked() {
             cx.intents.act(UiCommand::RecordTake);
         }
@@ -184,6 +214,9 @@ fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
             sign_button(ui, Icon::Record, "Record", ink.error)
         };
         record_menu(cx, &response);
+    }
+    if !has_room(ui) {
+        return;
     }
     let hint = UiCommand::Present.hint();
     let response = if narrow {
@@ -215,6 +248,9 @@ fn record_menu(cx: &PaneContext<'_>, response: &Response) {
 }
 
 fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if !has_room(ui) {
+        return;
+    }
     let response = icon_button(ui, Icon::Menu, "Menu", false);
     egui::Popup::menu(&response).width(376.0).show(|ui| {
         let groups: [&[UiCommand]; 4] = [
@@ -230,6 +266,7 @@ fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
                 UiCommand::ToggleTheme,
                 UiCommand::LargerType,
                 UiCommand::SmallerType,
+                UiCommand::DefaultType,
                 UiCommand::ResetLayout,
                 UiCommand::Help,
                 UiCommand::Quit,
@@ -252,14 +289,17 @@ fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
 
 /// Button that opens the palette.
 fn search(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
-    if narrow {
+    if !has_room(ui) {
+        return;
+    }
+    if narrow || ui.available_width() < LEAST_SEARCH {
         if icon_button(ui, Icon::Search, &UiCommand::Palette.hint(), false).clicked() {
             cx.intents.act(UiCommand::Palette);
         }
         return;
     }
     let ink = ink(ui);
-    let width = ui.available_width().clamp(72.0, 196.0);
+    let width = ui.available_width().clamp(LEAST_SEARCH, 196.0);
     let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Commands"));
     let fill = if response.hovered() { ink.raised_hover } else { ink.raised };

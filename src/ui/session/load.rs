@@ -127,6 +127,17 @@ pub struct RestoredAnswer {
     pub steps: ViewSteps,
 }
 
+/// An answer whose trace file of the user is missing. The session keeps it until the file is back or the user forgets it.
+#[derive(Clone, Debug)]
+pub struct MissingAnswer {
+    /// Its number, files and view.
+    pub record: AnswerRecord,
+    /// The picture as it was given, where the trace does not hold it.
+    pub picture: Option<Picture>,
+    /// The views before and after the present one.
+    pub steps: ViewSteps,
+}
+
 /// A walkthrough that was read.
 #[derive(Debug)]
 pub struct RestoredWalkthrough {
@@ -153,6 +164,8 @@ pub struct Restored {
     pub traces: BTreeMap<TraceId, PathBuf>,
     /// The answers, the oldest first.
     pub answers: Vec<RestoredAnswer>,
+    /// Answers whose trace files are missing.
+    pub missing: Vec<MissingAnswer>,
     /// The picture that the next question is about.
     pub picture: Option<Picture>,
     /// The walkthrough.
@@ -200,10 +213,11 @@ impl Found {
     pub fn load(self) -> Restored {
         let record = &self.record;
         let mut reader = Reader::new(&self.folder);
-        let (mut answers, mut problems) = (Vec::new(), Vec::new());
+        let (mut answers, mut missing, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for answer in &record.answers {
             match reader.answer(answer) {
                 Ok(restored) => answers.push(restored),
+                Err(_) if is_missing(&answer.trace) => missing.push(reader.missing(answer)),
                 Err(error) => problems.push(format!(
                     "An answer of the last session is left out: {}",
                     error_text(&error)
@@ -259,6 +273,7 @@ impl Found {
         Restored {
             traces,
             answers,
+            missing,
             picture,
             walkthrough,
             edited_picture,
@@ -284,6 +299,11 @@ pub fn content([answers, tables]: [usize; 2], has_walkthrough: bool, question: &
         return "a question".to_owned();
     }
     counts.join(", ")
+}
+
+/// Whether a trace is a file of the user that is not there: moved, or on a disk that is not mounted.
+fn is_missing(trace: &Path) -> bool {
+    trace.is_absolute() && !matches!(trace.try_exists(), Ok(true))
 }
 
 /// Reads files of a session; each trace is opened once.
@@ -407,6 +427,14 @@ impl<'a> Reader<'a> {
             trace,
             picture,
         })
+    }
+
+    /// An answer without its trace. What cannot be read of it is left out.
+    fn missing(&mut self, record: &AnswerRecord) -> MissingAnswer {
+        let picture = record.picture.as_ref().and_then(|picture| self.picture(picture).ok());
+        let steps = record.steps.as_ref().map(|name| ViewSteps::open(&self.folder.join(name)));
+        let steps = steps.and_then(Result::ok).unwrap_or_default();
+        MissingAnswer { record: record.clone(), picture, steps }
     }
 
     /// The walkthrough, and the number of steps that cannot be shown.

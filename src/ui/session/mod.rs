@@ -15,8 +15,8 @@ mod versions;
 
 pub use keeper::{Keeper, Restoring, Told};
 pub use load::{
-    Found, Restored, RestoredAnswer, RestoredWalkthrough, content, find, find_or_wait, picture_at,
-    picture_of,
+    Found, MissingAnswer, Restored, RestoredAnswer, RestoredWalkthrough, content, find,
+    find_or_wait, picture_at, picture_of,
 };
 pub use record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord, Record,

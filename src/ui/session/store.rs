@@ -1,5 +1,6 @@
 //! Writes a session into its folder.
 
+use super::load::MissingAnswer;
 use super::record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord,
     PictureRecord, Record, SESSION_VERSION, ScoresRecord, TableRecord, WalkthroughRecord,
@@ -54,6 +55,8 @@ pub struct WalkthroughToKeep {
 pub struct Snapshot {
     /// The answers, the oldest first.
     pub answers: Vec<AnswerToKeep>,
+    /// Answers of an earlier session whose trace files are missing.
+    pub missing: Vec<MissingAnswer>,
     /// The open tables over many answers, the one that was looked at last at the end.
     pub tables: Vec<TableRecord>,
     /// Whether the window shows the last table.
@@ -87,6 +90,7 @@ impl Snapshot {
     pub fn is_empty(&self) -> bool {
         let has_question = !self.question.trim().is_empty();
         self.answers.is_empty()
+            && self.missing.is_empty()
             && self.walkthrough.is_none()
             && self.tables.is_empty()
             && !has_question
@@ -121,6 +125,8 @@ pub struct Store {
     traces: BTreeMap<TraceId, PathBuf>,
     /// The files of undo steps in the folder, by the revision of the history.
     steps: BTreeMap<u64, PathBuf>,
+    /// The same of answers whose trace files are missing, by the number of the answer.
+    missing_steps: BTreeMap<u64, PathBuf>,
     /// The largest number in the name of a file.
     last: u32,
     /// Sessions that are part of this one from the next save on.
@@ -135,6 +141,7 @@ impl Store {
             own: None,
             traces: BTreeMap::new(),
             steps: BTreeMap::new(),
+            missing_steps: BTreeMap::new(),
             last: 0,
             absorbed: Vec::new(),
         }
@@ -202,6 +209,13 @@ impl Store {
             shows_table: snapshot.shows_table,
             ..Record::default()
         };
+        for missing in &snapshot.missing {
+            match self.keep_missing(&folder, missing) {
+                Ok(kept) => record.answers.push(kept),
+                Err(error) => saved.failed.push(error_text(&error)),
+            }
+        }
+        let missing = record.answers.len();
         for answer in &snapshot.answers {
             if !fitting.contains(&answer.doc.id.number()) {
                 saved.left_out += 1;
@@ -218,7 +232,7 @@ impl Store {
                 Err(error) => saved.failed.push(error_text(&error)),
             }
         }
-        saved.answers = record.answers.len();
+        saved.answers = record.answers.len() - missing;
         let is_kept = |id: u64| record.answers.iter().any(|answer| answer.id == id);
         record.current = snapshot.current.map(DocumentId::number).filter(|&id| is_kept(id));
         if let Some((first, second, scored)) = &snapshot.comparison
@@ -261,6 +275,7 @@ impl Store {
     pub fn clear(&mut self) {
         self.traces.clear();
         self.steps.clear();
+        self.missing_steps.clear();
         for found in self.absorbed.drain(..) {
             found.discard();
         }
@@ -280,6 +295,7 @@ impl Store {
         // Someone has removed the folder: every file must be written again.
         self.traces.clear();
         self.steps.clear();
+        self.missing_steps.clear();
         let failed = || format!("the session cannot be saved to {}", self.root.display());
         std::fs::create_dir_all(&self.root).with_context(failed)?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -347,7 +363,30 @@ impl Store {
         if let Some(name) = self.steps.get(&history.revision()) {
             return Ok(Some(name.clone()));
         }
-        let steps = ViewSteps::of(history);
+        let name = self.write_steps(folder, &ViewSteps::of(history))?;
+        self.steps.extend(name.clone().map(|name| (history.revision(), name)));
+        Ok(name)
+    }
+
+    /// Keeps an answer without its trace, as it was read.
+    fn keep_missing(
+        &mut self,
+        folder: &Path,
+        missing: &MissingAnswer,
+    ) -> anyhow::Result<AnswerRecord> {
+        let picture = missing.picture.as_ref();
+        let picture = picture.map(|picture| keep_picture(folder, picture)).transpose()?;
+        let id = missing.record.id;
+        if !self.missing_steps.contains_key(&id) {
+            let name = self.write_steps(folder, &missing.steps)?;
+            self.missing_steps.extend(name.map(|name| (id, name)));
+        }
+        let steps = self.missing_steps.get(&id).cloned();
+        Ok(AnswerRecord { picture, steps, ..missing.record.clone() })
+    }
+
+    /// Writes undo steps into a new file; `None` without steps.
+    fn write_steps(&mut self, folder: &Path, steps: &ViewSteps) -> anyhow::Result<Option<PathBuf>> {
         if steps.is_empty() {
             return Ok(None);
         }
@@ -358,7 +397,6 @@ impl Store {
             format!("the undo steps of a view cannot be saved to {}", path.display())
         })?;
         self.last += 1;
-        self.steps.insert(history.revision(), name.clone());
         Ok(Some(name))
     }
 
@@ -423,6 +461,7 @@ impl Store {
         }
         self.traces.retain(|_, name| named.contains(name));
         self.steps.retain(|_, name| named.contains(name));
+        self.missing_steps.retain(|_, name| named.contains(name));
         let Ok(entries) = folder.read_dir() else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();

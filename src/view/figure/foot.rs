@@ -166,6 +166,8 @@ pub(super) struct Foot<'a> {
     /// The caption without its closing numbers, which the legend also shows. A caption written by the user has no such
     /// part.
     short: &'a [TextRun],
+    /// Index of the share of the attention in the caption, which a long caption keeps.
+    share: Option<usize>,
     pub(super) legend: Option<Scale>,
     scale: f32,
 }
@@ -188,7 +190,9 @@ impl<'a> Foot<'a> {
             }
             _ => caption,
         };
+        let is_share = |run: &TextRun| !notes.is_empty() && run.text == notes;
         Self {
+            share: caption.iter().rposition(is_share).filter(|_| state.caption.text.is_none()),
             caption: (state.caption.show && !caption.is_empty()).then_some(caption),
             short,
             legend: Scale::from_state(state, readout).filter(|_| state.legend),
@@ -197,8 +201,7 @@ impl<'a> Foot<'a> {
     }
 
     fn width_of(&self, runs: &[TextRun]) -> f32 {
-        let width = |run: &TextRun| text_width(&run.text, run.strong);
-        runs.iter().map(width).sum::<f32>() * CAPTION * self.scale
+        columns_of(runs) * CAPTION * self.scale
     }
 
     fn caption_width(&self) -> f32 {
@@ -233,10 +236,29 @@ impl<'a> Foot<'a> {
         }
         let columns = (width + 0.5) / (CAPTION * self.scale);
         let mut lines = lines_of(shown, columns);
-        if let Some(last) = lines.last_mut() {
-            *last = fitted_runs(last, columns);
+        let is_long = lines.last().is_some_and(|last| columns_of(last) > columns);
+        let (words, closing) = self.with_closing(shown, columns);
+        if is_long {
+            lines = lines_of(words, columns);
+        }
+        if let Some(last) = lines.last_mut().filter(|_| is_long) {
+            *last = fitted_runs(last, columns - columns_of(closing));
+            last.extend_from_slice(closing);
         }
         lines
+    }
+
+    /// The words of a caption that is cut, and the share after them, for which most of a line must have room.
+    fn with_closing<'b>(
+        &self,
+        runs: &'b [TextRun],
+        columns: f32,
+    ) -> (&'b [TextRun], &'b [TextRun]) {
+        let share = self.share.and_then(|at| Some((at, runs.get(at..=at)?)));
+        match share {
+            Some((at, share)) if columns_of(share) < 0.8 * columns => (&runs[..at], share),
+            _ => (runs, &[]),
+        }
     }
 
     pub(super) fn lines(&self, [left, right]: [f32; 2]) -> usize {
@@ -267,6 +289,11 @@ impl<'a> Foot<'a> {
             legend.place(figure, left, line(lines - 1));
         }
     }
+}
+
+/// Width of runs, as a multiple of the type size.
+fn columns_of(runs: &[TextRun]) -> f32 {
+    runs.iter().map(|run| text_width(&run.text, run.strong)).sum()
 }
 
 /// Breaks a caption into at most [`MOST_LINES`] lines that are no wider than `columns` (multiples of the type size); only
@@ -308,4 +335,38 @@ fn fitted_runs(runs: &[TextRun], mut available: f32) -> Vec<TextRun> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text_of;
+    use super::*;
+
+    #[test]
+    fn a_caption_that_is_cut_keeps_the_share_of_the_attention() {
+        let runs = [
+            TextRun::plain("attention · answer token 3 "),
+            TextRun::strong("fox"),
+            TextRun::plain(" · mean of 6 layers, mean of 8 heads · without BOS"),
+            TextRun::plain(", 20.9 % on the picture"),
+            TextRun::plain(", 0.000–0.184"),
+        ];
+        let foot =
+            |share| Foot { caption: Some(&runs), short: &runs, share, legend: None, scale: 1.0 };
+        for width in [210.0, 260.0, 320.0] {
+            let lines = foot(Some(3)).caption_lines(width);
+            let text: Vec<String> = lines.iter().map(|line| text_of(line)).collect();
+            assert_eq!(text.len(), MOST_LINES, "{text:?}");
+            assert!(text[1].ends_with("…, 20.9 % on the picture"), "{width}: {text:?}");
+            for line in &lines {
+                assert!(columns_of(line) * CAPTION <= width + 0.5, "{width}: {text:?}");
+            }
+        }
+        // The words of the user have no such part.
+        let own = foot(None).caption_lines(260.0);
+        assert!(text_of(&own[1]).ends_with('…'), "{own:?}");
+        // A caption that fits is whole.
+        let whole = foot(Some(3)).caption_lines(900.0);
+        assert_eq!(text_of(&whole[0]), text_of(&runs));
+    }
 }
