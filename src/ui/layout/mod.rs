@@ -60,7 +60,7 @@ pub struct Layout {
     #[serde(skip)]
     had_bars: bool,
     /// The row of the inspector whose tab was chosen last: on a low window it takes most of the height.
-    #[serde(skip)]
+    #[serde(default)]
     used_row: Option<usize>,
     columns: TileId,
     inspector: TileId,
@@ -156,7 +156,9 @@ impl Layout {
 
     /// The layout as text; `None` while edges, tabs and chosen tabs are those of the default.
     pub fn to_text(&self) -> Option<String> {
-        let is_default = !self.touched && self.in_front() == Self::default().in_front();
+        let is_default = !self.touched
+            && self.used_row.is_none()
+            && self.in_front() == Self::default().in_front();
         if is_default { None } else { serde_json::to_string(self).ok() }
     }
 
@@ -278,6 +280,8 @@ mod tests {
         for (pane, row) in [(Pane::Ranking, 0), (Pane::WhyWord, 1), (Pane::WhatIf, 2)] {
             layout.bring_to_front(pane);
             assert_eq!(layout.used_row, Some(row));
+            let again = Layout::from_text(layout.to_text().as_deref());
+            assert_eq!(again.used_row, Some(row), "after the next start");
         }
     }
 
