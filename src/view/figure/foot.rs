@@ -236,7 +236,7 @@ impl<'a> Foot<'a> {
         }
         let columns = (width + 0.5) / (CAPTION * self.scale);
         let mut lines = lines_of(shown, columns);
-        let is_long = lines.last().is_some_and(|last| columns_of(last) > columns);
+        let is_long = lines.last().is_some_and(|last| columns_of(last) > columns + 1e-3);
         let (words, closing) = self.with_closing(shown, columns);
         if is_long {
             lines = lines_of(words, columns);
