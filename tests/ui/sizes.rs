@@ -276,6 +276,10 @@ fn the_largest_text_leaves_caption_and_transport_in_sight() {
         shoot(&mut window, &format!("largest_text_{}", pixels[0]));
         let largest = window.ctx.zoom_factor();
         assert!(largest > 1.3 * usual, "{pixels:?}: {largest}");
+        window.key_press_modifiers(Modifiers::COMMAND, egui::Key::Plus);
+        // The message goes by itself.
+        window.step();
+        window.step();
         let told = "Larger text needs a larger window.";
         assert!(window.state().notices.iter().any(|notice| notice.text == told));
         let stage = window.get_by_label_contains("Stage:").rect();
