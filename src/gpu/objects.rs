@@ -119,6 +119,7 @@ pub(super) fn add_names(scene: &Scene<'_>, figure: &mut Figure) {
             align: Align::Start,
             size_px,
             ink: if placed.is_chosen { Ink::Accent } else { Ink::Text },
+            emphasis: None,
         });
     }
 }

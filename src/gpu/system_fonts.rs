@@ -4,11 +4,12 @@
 //! glyphs, and the visual order of right-to-left text. Fonts are looked for when the first such character is met, and
 //! their files are mapped into memory, not read: a start without one costs nothing.
 
-use super::passes::text::{FAMILY, database};
+use super::passes::text::{FAMILY, database, weighted};
+use crate::view::figure::is_right_to_left;
 use glyphon::cosmic_text::{CacheKey, LayoutRun};
 use glyphon::{
     Attrs, Buffer, Family, Font, FontSystem, LayoutGlyph, Metrics, Shaping, SwashCache,
-    SwashContent, Weight, Wrap,
+    SwashContent, Wrap,
 };
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -106,12 +107,15 @@ impl SystemFonts {
 
     fn shape(&mut self, text: &str, strong: bool, size_px: f32, width_px: Option<f32>) -> Buffer {
         let size_px = size_px.max(1.0);
-        let weight = if strong { Weight::SEMIBOLD } else { Weight::NORMAL };
-        let attrs = Attrs::new().family(Family::Name(FAMILY)).weight(weight);
+        let attrs = Attrs::new().family(Family::Name(FAMILY));
+        let spans: Vec<_> = weighted(&mut self.fonts, text, strong)
+            .into_iter()
+            .map(|(piece, weight)| (piece, attrs.clone().weight(weight)))
+            .collect();
         let mut buffer = Buffer::new(&mut self.fonts, Metrics::new(size_px, size_px * 1.25));
         buffer.set_wrap(if width_px.is_some() { Wrap::WordOrGlyph } else { Wrap::None });
         buffer.set_size(width_px, None);
-        buffer.set_rich_text([(text, attrs.clone())], &attrs, Shaping::Advanced, None);
+        buffer.set_rich_text(spans, &attrs, Shaping::Advanced, None);
         buffer.shape_until_scroll(&mut self.fonts, false);
         buffer
     }
@@ -179,18 +183,6 @@ fn turned(piece: &str) -> String {
         if is_word { part } else { part.chars().rev().map(mirrored).collect() }
     });
     turned.collect()
-}
-
-/// Whether a character belongs to a script that is written from right to left.
-pub const fn is_right_to_left(character: char) -> bool {
-    matches!(
-        character,
-        '\u{590}'..='\u{8ff}'
-            | '\u{fb1d}'..='\u{fdff}'
-            | '\u{fe70}'..='\u{fefe}'
-            | '\u{10800}'..='\u{10fff}'
-            | '\u{1e800}'..='\u{1efff}'
-    )
 }
 
 /// The bracket that faces the other way.

@@ -3,7 +3,9 @@
 use super::Provenance;
 use crate::gpu::colormap;
 use crate::view::ColorMap;
-use crate::view::figure::{Align, Figure, Fill, Label, PixelRect, Stroke, ThemeColors, mixed};
+use crate::view::figure::{
+    Align, Figure, Fill, Label, PixelRect, Stroke, ThemeColors, mixed, reads_right_to_left,
+};
 use base64::Engine as _;
 use std::fmt::Write as _;
 
@@ -189,11 +191,16 @@ impl Writer {
     }
 
     fn label(&mut self, label: &Label) {
-        let anchor = match label.align {
-            Align::Start => "start",
-            Align::Centre => "middle",
-            Align::End => "end",
+        let is_turned = reads_right_to_left(label.text().chars());
+        // In text from right to left, the start is the right end.
+        let anchor = match (label.align, is_turned) {
+            (Align::Start, false) | (Align::End, true) => "start",
+            (Align::Centre, _) => "middle",
+            (Align::End, false) | (Align::Start, true) => "end",
         };
+        let direction = if is_turned { r#" direction="rtl""# } else { "" };
+        let emphasis = label.emphasis.map(|ink| format!(r#" fill="{}""#, self.color(ink)));
+        let emphasis = emphasis.unwrap_or_default();
         let [x, y] = label.baseline;
         let color = self.color(label.ink);
         let size = label.size_px;
@@ -203,14 +210,14 @@ impl Writer {
             .map(|run| {
                 let text = escaped(&run.text);
                 if run.strong {
-                    format!(r#"<tspan font-weight="600">{text}</tspan>"#)
+                    format!(r#"<tspan font-weight="600"{emphasis}>{text}</tspan>"#)
                 } else {
                     text
                 }
             })
             .collect();
         self.line(format_args!(
-            r#"<text x="{x:.2}" y="{y:.2}" font-size="{size:.2}" text-anchor="{anchor}" fill="{color}" xml:space="preserve">{spans}</text>"#
+            r#"<text x="{x:.2}" y="{y:.2}" font-size="{size:.2}" text-anchor="{anchor}"{direction} fill="{color}" xml:space="preserve">{spans}</text>"#
         ));
     }
 }

@@ -5,7 +5,8 @@
 //! right-to-left text in visual order before egui sees them. Text in a field is not reordered while it is typed.
 
 use super::theme;
-use crate::gpu::system_fonts::{FoundFont, SystemFonts, is_right_to_left};
+use crate::gpu::system_fonts::{FoundFont, SystemFonts};
+use crate::view::figure::is_right_to_left;
 use egui::epaint::text::{
     FallbackRequest, FontInsert, FontPriority, GlyphBitmap, GlyphRasterizer,
     GlyphRasterizerRequest, InsertFontFamily, RasterizedGlyph, has_emoji_presentation,

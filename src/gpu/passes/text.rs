@@ -48,12 +48,14 @@ struct Shaped {
 struct ShapeKey {
     runs: Vec<(String, bool)>,
     size_bits: u32,
+    /// Colour of the semi-bold runs, where they have their own.
+    emphasis: Option<[u8; 3]>,
 }
 
 impl ShapeKey {
-    fn from_label(label: &Label) -> Self {
+    fn from_label(label: &Label, emphasis: Option<[u8; 3]>) -> Self {
         let runs = label.runs.iter().map(|run| (run.text.clone(), run.strong)).collect();
-        Self { runs, size_bits: label.size_px.to_bits() }
+        Self { runs, size_bits: label.size_px.to_bits(), emphasis }
     }
 }
 
@@ -87,15 +89,15 @@ impl Type {
         }
     }
 
-    fn shape(&mut self, label: &Label) -> ShapeKey {
-        let key = ShapeKey::from_label(label);
+    fn shape(&mut self, label: &Label, emphasis: Option<[u8; 3]>) -> ShapeKey {
+        let key = ShapeKey::from_label(label, emphasis);
         if !self.shaped.contains_key(&key) {
-            let mut shaped = shape(&mut self.fonts, label);
+            let mut shaped = shape(&mut self.fonts, label, emphasis);
             let mut missing = characters_without_glyph(&shaped.buffer);
             if !missing.is_empty() && !self.has_system_fonts {
                 self.has_system_fonts = true;
                 self.fonts.db_mut().load_system_fonts();
-                shaped = shape(&mut self.fonts, label);
+                shaped = shape(&mut self.fonts, label, emphasis);
                 missing = characters_without_glyph(&shaped.buffer);
             }
             self.missing.append(&mut missing);
@@ -115,26 +117,84 @@ impl Type {
     }
 }
 
-fn shape(fonts: &mut FontSystem, label: &Label) -> Shaped {
+fn shape(fonts: &mut FontSystem, label: &Label, emphasis: Option<[u8; 3]>) -> Shaped {
     let size = label.size_px.max(1.0);
     let mut features = FontFeatures::new();
     features.enable(FeatureTag::new(b"tnum"));
-    let attrs = |strong: bool| {
-        let weight = if strong { Weight::SEMIBOLD } else { Weight::NORMAL };
-        Attrs::new().family(Family::Name(FAMILY)).weight(weight).font_features(features.clone())
-    };
+    let plain = Attrs::new().family(Family::Name(FAMILY)).font_features(features);
+    let mut spans = Vec::new();
+    for TextRun { text, strong } in &label.runs {
+        let color = emphasis.filter(|_| *strong).map(|[r, g, b]| Color::rgb(r, g, b));
+        for (piece, weight) in weighted(fonts, text, *strong) {
+            spans.push((piece, Attrs { color_opt: color, ..plain.clone().weight(weight) }));
+        }
+    }
     let mut buffer = Buffer::new(fonts, Metrics::new(size, (size * 1.25).ceil()));
     buffer.set_wrap(Wrap::None);
-    buffer.set_rich_text(
-        label.runs.iter().map(|TextRun { text, strong }| (text.as_str(), attrs(*strong))),
-        &attrs(false),
-        Shaping::Advanced,
-        None,
-    );
+    buffer.set_rich_text(spans, &plain, Shaping::Advanced, None);
     buffer.shape_until_scroll(fonts, false);
     let (width_px, baseline_px) =
         buffer.layout_runs().next().map_or((0.0, size), |run| (run.line_w, run.line_y));
     Shaped { buffer, width_px, baseline_px, last_used: 0 }
+}
+
+/// The pieces of a text, each with its weight. Semi-bold text that the bundled typeface lacks is bold in the family that
+/// regular text has; without a bold face there, it is regular.
+pub fn weighted<'a>(fonts: &mut FontSystem, text: &'a str, strong: bool) -> Vec<(&'a str, Weight)> {
+    if !strong || text.is_ascii() {
+        let weight = if strong { Weight::SEMIBOLD } else { Weight::NORMAL };
+        return vec![(text, weight)];
+    }
+    let query = fontdb::Query {
+        families: &[Family::Name(FAMILY)],
+        weight: Weight::SEMIBOLD,
+        ..fontdb::Query::default()
+    };
+    let bundled = fonts.db().query(&query).and_then(|id| fonts.get_font(id, Weight::SEMIBOLD));
+    let covers = |character: char| {
+        bundled.as_ref().is_some_and(|font| font.as_swash().charmap().map(character) != 0)
+    };
+    // Marks and joiners stay with the character before them.
+    let is_mark = |character| matches!(character, '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}');
+    let mut pieces: Vec<(usize, bool)> = Vec::new();
+    for (at, character) in text.char_indices() {
+        let is_covered = covers(character);
+        let continues =
+            pieces.last().is_some_and(|&(_, last)| last == is_covered || is_mark(character));
+        if !continues {
+            pieces.push((at, is_covered));
+        }
+    }
+    let ends = pieces.iter().skip(1).map(|&(at, _)| at).chain([text.len()]);
+    let spans = pieces
+        .iter()
+        .zip(ends)
+        .filter_map(|(&(at, is_covered), end)| text.get(at..end).map(|piece| (piece, is_covered)));
+    spans
+        .map(|(piece, is_covered)| match is_covered {
+            true => (piece, Weight::SEMIBOLD),
+            false => (piece, weight_of_fallback(fonts, piece)),
+        })
+        .collect()
+}
+
+/// Bold, if the family that regular text of these characters has is installed in bold.
+fn weight_of_fallback(fonts: &mut FontSystem, piece: &str) -> Weight {
+    let attrs = Attrs::new().family(Family::Name(FAMILY));
+    let mut buffer = Buffer::new(fonts, Metrics::new(16.0, 20.0));
+    buffer.set_wrap(Wrap::None);
+    buffer.set_rich_text([(piece, attrs.clone())], &attrs, Shaping::Advanced, None);
+    buffer.shape_until_scroll(fonts, false);
+    let mut glyphs = buffer.layout_runs().flat_map(|run| run.glyphs.iter());
+    let found = glyphs.find(|glyph| glyph.glyph_id != 0).map(|glyph| glyph.font_id);
+    let db = fonts.db();
+    let Some(face) = found.and_then(|id| db.face(id)) else { return Weight::NORMAL };
+    let has_bold = db.faces().any(|bold| {
+        bold.weight == Weight::BOLD
+            && (bold.style, bold.stretch) == (face.style, face.stretch)
+            && bold.families.first() == face.families.first()
+    });
+    if has_bold { Weight::BOLD } else { Weight::NORMAL }
 }
 
 /// The characters of a label that are drawn as boxes.
@@ -250,8 +310,12 @@ impl Text {
         let [width, height] = figure.size;
         self.viewport.update(queue, Resolution { width, height });
         self.kind.frame += 1;
-        let keys: Vec<ShapeKey> =
-            figure.labels.iter().map(|label| self.kind.shape(label)).collect();
+        let color = |ink| palette.color(ink, |value| colormap::color(map, value));
+        let keys: Vec<ShapeKey> = figure
+            .labels
+            .iter()
+            .map(|label| self.kind.shape(label, label.emphasis.map(color)))
+            .collect();
         let pipeline = self.pipelines.entry(format).or_insert_with(|| {
             let mode = if format.is_srgb() { ColorMode::Accurate } else { ColorMode::Web };
             let mut atlas = TextAtlas::with_color_mode(device, queue, &self.cache, format, mode);
@@ -262,7 +326,7 @@ impl Text {
         pipeline.atlas.trim();
         let shaped = &self.kind.shaped;
         let areas = figure.labels.iter().zip(&keys).filter_map(|(label, key)| {
-            let [r, g, b] = palette.color(label.ink, |value| colormap::color(map, value));
+            let [r, g, b] = color(label.ink);
             shaped.get(key).map(|shaped| area(label, shaped, Color::rgb(r, g, b)))
         });
         pipeline
@@ -337,6 +401,7 @@ mod tests {
             align: Align::Start,
             size_px: 100.0,
             ink: Ink::Text,
+            emphasis: None,
         }
     }
 
@@ -351,7 +416,7 @@ mod tests {
         ] {
             for strong in [false, true] {
                 let label = label(text, strong);
-                let key = kind.shape(&label);
+                let key = kind.shape(&label, None);
                 let shaped = kind.shaped[&key].width_px;
                 let measured = label.bounds().width;
                 let off = (measured - shaped).abs() / shaped;
@@ -361,16 +426,59 @@ mod tests {
         assert!(!kind.has_system_fonts, "the bundled typeface covers the figure's own words");
     }
 
+    /// The reading order of a shaped line's bytes from left to right, and the families of its glyphs.
+    fn shaped_line(kind: &mut Type, label: &Label) -> (Vec<usize>, Vec<String>) {
+        let key = kind.shape(label, Some([1, 2, 3]));
+        let run = kind.shaped[&key].buffer.layout_runs().next().unwrap();
+        let db = kind.fonts.db();
+        let family = |id| db.face(id).unwrap().families[0].0.clone();
+        (
+            run.glyphs.iter().map(|glyph| glyph.start).collect(),
+            run.glyphs.iter().map(|glyph| family(glyph.font_id)).collect(),
+        )
+    }
+
+    #[test]
+    fn a_line_with_bold_words_keeps_its_reading_order_and_its_face() {
+        let mut kind = Type::new();
+        for (first, bold, last) in [("إنه على ", "اليسار", " في"), ("הוא ", "שמאל", " כאן")]
+        {
+            let runs = vec![TextRun::plain(first), TextRun::strong(bold), TextRun::plain(last)];
+            let line = Label { runs, ..label("", false) };
+            let plain = label(&line.text(), false);
+            let (order, families) = shaped_line(&mut kind, &line);
+            assert!(order.is_sorted_by(|a, b| a >= b), "right to left: {order:?}");
+            let (_, regular) = shaped_line(&mut kind, &plain);
+            let letters = |families: Vec<String>| -> BTreeSet<String> {
+                families.into_iter().filter(|family| family != FAMILY).collect()
+            };
+            assert_eq!(letters(families), letters(regular), "{bold}");
+            let key = kind.shape(&line, Some([1, 2, 3]));
+            let run = kind.shaped[&key].buffer.layout_runs().next().unwrap();
+            let words = first.len()..first.len() + bold.len();
+            for glyph in run.glyphs {
+                let color = words.contains(&glyph.start).then(|| Color::rgb(1, 2, 3));
+                assert_eq!(glyph.color_opt, color, "{glyph:?}");
+            }
+        }
+        let marked = label("\u{200f}fox", false);
+        let key = kind.shape(&marked, None);
+        assert!(kind.shaped[&key].buffer.layout_runs().all(|run| run.rtl));
+        assert!(!kind.missing.contains(&'\u{200f}'));
+    }
+
     #[test]
     fn numbers_that_are_no_longer_shown_are_forgotten() {
         let mut kind = Type::new();
         for number in 0..3 * MAX_SHAPED {
             kind.frame += 1;
-            kind.shape(&label("always shown", true));
-            kind.shape(&label(&number.to_string(), false));
+            kind.shape(&label("always shown", true), None);
+            kind.shape(&label(&number.to_string(), false), None);
             kind.forget_old();
             assert!(kind.shaped.len() <= MAX_SHAPED);
-            assert!(kind.shaped.contains_key(&ShapeKey::from_label(&label("always shown", true))));
+            assert!(
+                kind.shaped.contains_key(&ShapeKey::from_label(&label("always shown", true), None))
+            );
         }
     }
 
@@ -378,7 +486,7 @@ mod tests {
     fn characters_that_no_font_has_are_named_with_a_package() {
         let mut kind = Type::new();
         // Of a private plane: no font that is installed by a distribution has it.
-        kind.shape(&label("fox \u{10fffd}", false));
+        kind.shape(&label("fox \u{10fffd}", false), None);
         assert_eq!(kind.missing, BTreeSet::from(['\u{10fffd}']));
         let hint = |text: &str| missing_glyphs(&text.chars().collect());
         assert_eq!(hint(""), None);
@@ -408,7 +516,7 @@ mod tests {
             (20..70).flat_map(|size| [false, true].map(|strong| (strong, size as f32 * 0.537)))
         {
             let shaped = Label { size_px: size, ..label(&text, strong) };
-            let key = kind.shape(&shaped);
+            let key = kind.shape(&shaped, None);
             let runs = kind.shaped[&key].buffer.layout_runs();
             let glyphs: Vec<_> = runs.flat_map(|run| run.glyphs.to_vec()).collect();
             for glyph in glyphs {
@@ -430,7 +538,7 @@ mod tests {
     fn figures_of_numbers_are_tabular() {
         let mut kind = Type::new();
         let mut width = |text: &str| {
-            let key = kind.shape(&label(text, false));
+            let key = kind.shape(&label(text, false), None);
             kind.shaped[&key].width_px
         };
         assert!((width("0.111") - width("0.888")).abs() < 0.01);

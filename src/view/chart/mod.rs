@@ -89,7 +89,14 @@ impl Canvas {
     fn text(&mut self, [x, y]: [f32; 2], align: Align, size: f32, ink: Ink, runs: Vec<TextRun>) {
         let scale = self.figure.scale;
         let baseline = [x * scale, y * scale];
-        self.figure.labels.push(Label { runs, baseline, align, size_px: size * scale, ink });
+        self.figure.labels.push(Label {
+            runs,
+            baseline,
+            align,
+            size_px: size * scale,
+            ink,
+            emphasis: None,
+        });
     }
 
     fn plain(&mut self, at: [f32; 2], align: Align, size: f32, ink: Ink, text: &str) {

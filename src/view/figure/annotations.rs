@@ -7,9 +7,10 @@
 
 use super::line_breaks::may_break;
 use super::sizes::scale_of;
+use super::text::directed;
 use super::{
     Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, ThemeColors, contrast, mixed,
-    text_width,
+    reads_right_to_left, text_of, text_width,
 };
 
 /// Type size of captions in a film, in design units.
@@ -183,18 +184,24 @@ impl Band {
             0 => self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s,
             _ => (self.size[1] as f32 - line_units * s * lines.len() as f32) / 2.0,
         };
-        let ink = |strong| {
-            let ink = if strong { emphasis(palette) } else { palette.text };
-            Ink::Fixed(mixed(palette.background, ink, strength))
-        };
+        let ink = |color| Ink::Fixed(mixed(palette.background, color, strength));
+        let is_turned = reads_right_to_left(text_of(runs).chars());
         for (index, line) in lines.into_iter().enumerate() {
             let middle = top + line_units * s * (index as f32 + 0.5);
             let baseline = middle + CAP_HEIGHT * type_units * s / 2.0;
-            let left = match self.column_px {
-                0 => left_of_centred(&line, self.size[0], type_units * s),
-                column => (self.size[0] - column) as f32 + COLUMN_MARGIN * s,
+            let (align, x) = match self.column_px {
+                0 => (Align::Centre, self.size[0] as f32 / 2.0),
+                _ if is_turned => (Align::End, self.size[0] as f32 - COLUMN_MARGIN * s),
+                column => (Align::Start, (self.size[0] - column) as f32 + COLUMN_MARGIN * s),
             };
-            dress.labels.extend(labels(&line, [left, baseline], type_units * s, ink));
+            dress.labels.push(Label {
+                runs: line,
+                baseline: [x, baseline],
+                align,
+                size_px: type_units * s,
+                ink: ink(palette.text),
+                emphasis: Some(ink(emphasis(palette))),
+            });
         }
         dress
     }
@@ -230,8 +237,8 @@ pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: ThemeColors) ->
     let mut dress = Annotations::default();
     for words in lines {
         let baseline = y + line / 2.0 + CAP_HEIGHT * type_units * scale / 2.0;
-        let ink = |_| Ink::Fixed(palette.text);
-        dress.labels.extend(centred(&words, size[0], baseline, type_units * scale, ink));
+        let ink = Ink::Fixed(palette.text);
+        dress.labels.push(centred(words, size[0], baseline, type_units * scale, ink));
         y += line;
     }
     y += gap;
@@ -242,8 +249,8 @@ pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: ThemeColors) ->
         } else {
             palette.text
         };
-        let ink = |_| Ink::Fixed(quiet);
-        dress.labels.extend(centred(&words, size[0], baseline, SUBTITLE_UNITS * scale, ink));
+        let ink = Ink::Fixed(quiet);
+        dress.labels.push(centred(words, size[0], baseline, SUBTITLE_UNITS * scale, ink));
         y += small;
     }
     let bar = [72.0 * scale, 3.0 * scale];
@@ -266,45 +273,10 @@ pub fn emphasis(palette: ThemeColors) -> [u8; 3] {
     }
 }
 
-/// A centred line of text: one label per run, because a label has one colour.
-fn centred(
-    line: &[TextRun],
-    width_px: u32,
-    baseline: f32,
-    size_px: f32,
-    ink: impl Fn(bool) -> Ink,
-) -> Vec<Label> {
-    labels(line, [left_of_centred(line, width_px, size_px), baseline], size_px, ink)
-}
-
-/// The left edge of a centred line.
-fn left_of_centred(line: &[TextRun], width_px: u32, size_px: f32) -> f32 {
-    let width = |run: &TextRun| text_width(&run.text, run.strong) * size_px;
-    (width_px as f32 - line.iter().map(width).sum::<f32>()) / 2.0
-}
-
-/// A line of text from its left edge.
-fn labels(
-    line: &[TextRun],
-    [left, baseline]: [f32; 2],
-    size_px: f32,
-    ink: impl Fn(bool) -> Ink,
-) -> Vec<Label> {
-    let width = |run: &TextRun| text_width(&run.text, run.strong) * size_px;
-    let mut x = left;
-    line.iter()
-        .map(|run| {
-            let label = Label {
-                runs: vec![run.clone()],
-                baseline: [x, baseline],
-                align: Align::Start,
-                size_px,
-                ink: ink(run.strong),
-            };
-            x += width(run);
-            label
-        })
-        .collect()
+/// A centred line of text.
+fn centred(runs: Vec<TextRun>, width_px: u32, baseline: f32, size_px: f32, ink: Ink) -> Label {
+    let baseline = [width_px as f32 / 2.0, baseline];
+    Label { runs, baseline, align: Align::Centre, size_px, ink, emphasis: None }
 }
 
 /// Breaks text into lines no wider than `columns` (multiples of the type size) and of about equal length.
@@ -406,7 +378,9 @@ fn broken(words: &[Word], columns: f32, most: usize) -> Vec<Vec<TextRun>> {
             }
         }
     }
-    lines.into_iter().map(joined).collect()
+    let letters = words.iter().flat_map(|word| &word.runs).flat_map(|run| run.text.chars());
+    let is_turned = reads_right_to_left(letters);
+    lines.into_iter().map(|line| directed(joined(line), is_turned)).collect()
 }
 
 /// Splits a word that is wider than a line at the ends of lines.
@@ -486,6 +460,33 @@ mod tests {
             for label in labels {
                 assert!(label.bounds().right() <= size[0] as f32, "{size:?}: {label:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_line_keeps_the_direction_of_its_caption() {
+        let labels = |caption: &[TextRun]| {
+            let band = Band::of_slides([1920, 1080], STAGE_UNITS, [caption.to_vec()], 1.0);
+            band.dress(caption, 1.0, Theme::Dark.palette()).labels
+        };
+        let arabic = [
+            TextRun::plain("أين الثعلب الأحمر؟ LLaVA-1.5-7B "),
+            TextRun::strong("Donaudampfschiff"),
+            TextRun::plain(" إنه على اليسار"),
+        ];
+        let lines = labels(&arabic);
+        assert!(lines.iter().any(|line| line.text().starts_with('\u{200f}')), "{lines:?}");
+        for line in lines {
+            assert!(reads_right_to_left(line.text().chars()), "{line:?}");
+            assert_eq!((line.align, line.baseline[0]), (Align::End, 1920.0 - COLUMN_MARGIN));
+        }
+        let english =
+            [TextRun::plain("It says here: "), TextRun::strong("الثعلب الأحمر إنه على اليسار")];
+        let lines = labels(&english);
+        assert!(lines.iter().any(|line| line.text().starts_with('\u{200e}')), "{lines:?}");
+        for line in lines {
+            assert!(!reads_right_to_left(line.text().chars()), "{line:?}");
+            assert_eq!(line.align, Align::Start);
         }
     }
 
@@ -587,8 +588,11 @@ mod tests {
             let band = Band::new([1920, 1080], FILM_UNITS, [runs.to_vec()]);
             let card = card([1920, 1080], "Title", "subtitle", palette);
             for label in band.dress(&runs, 1.0, palette).labels.iter().chain(&card.labels) {
-                let Ink::Fixed(ink) = label.ink else { unreachable!("{label:?}") };
-                assert!(contrast(ink, palette.background) >= MIN_CONTRAST, "{theme}: {label:?}");
+                for ink in [Some(label.ink), label.emphasis].into_iter().flatten() {
+                    let Ink::Fixed(ink) = ink else { unreachable!("{label:?}") };
+                    let contrast = contrast(ink, palette.background);
+                    assert!(contrast >= MIN_CONTRAST, "{theme}: {label:?}");
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) ->
     // Dark digits on a bright cell need the heavier weight, and so do selected labels.
     let strong = matches!(ink, Ink::Accent | Ink::OnMap(_));
     let runs = vec![TextRun { strong, text }];
-    Label { runs, baseline, align, size_px: TICK * scale, ink }
+    Label { runs, baseline, align, size_px: TICK * scale, ink, emphasis: None }
 }
 
 /// An outline just around a rectangle, cut to the stage: as the window draws it, a line between two dark ones, one of which

@@ -279,6 +279,7 @@ impl Pieces {
             align: Align::Start,
             size_px,
             ink: Ink::Text,
+            emphasis: None,
         };
         let fill = Fill { rect: plate, ink: Ink::Background, alpha: 0.75 };
         self.plates.push((plate, vec![fill], vec![label]));
@@ -301,6 +302,7 @@ impl Pieces {
             align: Align::Centre,
             size_px,
             ink: if node.depth == 0 { Ink::Accent } else { Ink::Text },
+            emphasis: None,
         };
         let fills = vec![
             Fill { rect, ink: border, alpha: 1.0 },

@@ -129,6 +129,7 @@ impl Scale {
             align: Align::Start,
             size_px: LEGEND * s,
             ink: Ink::Muted,
+            emphasis: None,
         };
         match self {
             Self::Ramp { ends: [low, high], map, bar } => {
@@ -281,6 +282,7 @@ impl<'a> Foot<'a> {
                 align: Align::Start,
                 size_px: CAPTION * s,
                 ink: Ink::Text,
+                emphasis: None,
             });
         }
         if let Some(legend) = &self.legend {

@@ -37,7 +37,8 @@ pub use rect::PixelRect;
 pub use shapes::{Align, Crop, Figure, Fill, Label, Legend, Stroke};
 pub use sizes::{DESIGN_LINES, scale_of};
 pub use text::{
-    TextRun, capital, decimal, head_name, number, percent, range_text, signed, text_of, thousands,
+    TextRun, capital, decimal, head_name, is_right_to_left, number, percent, range_text,
+    reads_right_to_left, signed, text_of, thousands,
 };
 pub use theme::{CONTOURS, Ink, ThemeColors, contour_color, contrast, luminance, mixed};
 pub use ticks::Ticks;

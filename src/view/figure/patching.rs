@@ -237,7 +237,7 @@ impl Pieces {
     fn add_text(&mut self, text: String, baseline: [f32; 2], align: Align, size_px: f32, ink: Ink) {
         // Digits on a bright cell need the heavier weight.
         let runs = vec![TextRun { strong: matches!(ink, Ink::OnMap(_)), text }];
-        let label = Label { runs, baseline, align, size_px, ink };
+        let label = Label { runs, baseline, align, size_px, ink, emphasis: None };
         self.plates.push((label.bounds(), Vec::new(), vec![label]));
     }
 }

@@ -75,6 +75,7 @@ impl Pieces {
                 align: Align::Centre,
                 size_px: LEGEND * s,
                 ink: Ink::Muted,
+                emphasis: None,
             };
             self.plates.push((label.bounds(), Vec::new(), vec![label]));
         }
@@ -89,6 +90,7 @@ impl Pieces {
             align: Align::Start,
             size_px,
             ink: Ink::Muted,
+            emphasis: None,
         };
         let bounds = label.bounds();
         self.plates.push((bounds, Vec::new(), vec![label]));

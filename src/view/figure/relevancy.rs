@@ -85,6 +85,7 @@ fn title(figure: &mut Figure, text: &str, panel: PixelRect, top: f32) -> f32 {
         align: Align::Start,
         size_px: TICK * s,
         ink: Ink::Muted,
+        emphasis: None,
     });
     top + TITLE * s
 }
@@ -101,6 +102,7 @@ fn place_bar(figure: &mut Figure, bar: &Bar, largest: f32, row: PixelRect) {
         align: Align::Start,
         size_px: LEGEND * s,
         ink: Ink::Text,
+        emphasis: None,
     });
     figure.labels.push(Label {
         runs: vec![TextRun::plain(value)],
@@ -108,6 +110,7 @@ fn place_bar(figure: &mut Figure, bar: &Bar, largest: f32, row: PixelRect) {
         align: Align::End,
         size_px: LEGEND * s,
         ink: Ink::Muted,
+        emphasis: None,
     });
     let track = PixelRect { x: row.x, y: baseline + 6.0 * s, width: row.width, height: TRACK * s };
     figure.fills.push(Fill { rect: track, ink: Ink::Hairline, alpha: 1.0 });

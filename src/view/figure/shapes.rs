@@ -32,6 +32,8 @@ pub struct Label {
     pub size_px: f32,
     /// Its colour.
     pub ink: Ink,
+    /// The colour of its semi-bold runs, where they have their own.
+    pub emphasis: Option<Ink>,
 }
 
 impl Label {

@@ -1,5 +1,9 @@
 //! Text of a figure: runs of one weight, and numbers.
 
+/// Invisible letters that have a direction.
+const LEFT_TO_RIGHT_MARK: char = '\u{200e}';
+const RIGHT_TO_LEFT_MARK: char = '\u{200f}';
+
 /// A run of text in one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextRun {
@@ -24,6 +28,39 @@ impl TextRun {
 /// Runs as one string.
 pub fn text_of(runs: &[TextRun]) -> String {
     runs.iter().map(|run| run.text.as_str()).collect()
+}
+
+/// Whether a character belongs to a script that is written from right to left.
+pub const fn is_right_to_left(character: char) -> bool {
+    matches!(
+        character,
+        '\u{590}'..='\u{8ff}'
+            | '\u{fb1d}'..='\u{fdff}'
+            | '\u{fe70}'..='\u{fefe}'
+            | '\u{10800}'..='\u{10fff}'
+            | '\u{1e800}'..='\u{1efff}'
+    )
+}
+
+/// Whether a text as a whole reads from right to left: its first letter decides.
+pub fn reads_right_to_left(text: impl IntoIterator<Item = char>) -> bool {
+    let is_strong = |&character: &char| {
+        matches!(character, LEFT_TO_RIGHT_MARK | RIGHT_TO_LEFT_MARK)
+            || character.is_alphabetic()
+            || is_right_to_left(character)
+    };
+    let first = text.into_iter().find(is_strong);
+    first.is_some_and(|first| first == RIGHT_TO_LEFT_MARK || is_right_to_left(first))
+}
+
+/// Part of a text as one line of its own that keeps the direction of the whole text.
+pub fn directed(mut line: Vec<TextRun>, right_to_left: bool) -> Vec<TextRun> {
+    let own = reads_right_to_left(line.iter().flat_map(|run| run.text.chars()));
+    if let Some(first) = line.first_mut().filter(|_| own != right_to_left) {
+        let mark = if right_to_left { RIGHT_TO_LEFT_MARK } else { LEFT_TO_RIGHT_MARK };
+        first.text.insert(0, mark);
+    }
+    line
 }
 
 /// A head in short: "L1 H6" is head 6 of layer 1, both counted from 0.

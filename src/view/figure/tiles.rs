@@ -125,6 +125,7 @@ impl Figure {
                 align: Align::Start,
                 size_px,
                 ink,
+                emphasis: None,
             });
         }
         if !sum.is_empty() && width(&sum, true) <= rect.width {
@@ -134,6 +135,7 @@ impl Figure {
                 align: Align::End,
                 size_px,
                 ink: Ink::Text,
+                emphasis: None,
             });
         }
     }
@@ -175,6 +177,7 @@ impl Figure {
             align: Align::Start,
             size_px,
             ink,
+            emphasis: None,
         });
         if text_width(&share, false) * size_px <= room && inside(rect.right()) {
             self.labels.push(Label {
@@ -183,6 +186,7 @@ impl Figure {
                 align: Align::End,
                 size_px,
                 ink: Ink::Muted,
+                emphasis: None,
             });
         }
     }
