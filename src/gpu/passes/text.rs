@@ -426,15 +426,17 @@ mod tests {
         assert!(!kind.has_system_fonts, "the bundled typeface covers the figure's own words");
     }
 
-    /// The reading order of a shaped line's bytes from left to right, and the families of its glyphs.
+    /// The glyphs of a shaped line from left to right: the places of their characters in the text, and their families.
     fn shaped_line(kind: &mut Type, label: &Label) -> (Vec<usize>, Vec<String>) {
         let key = kind.shape(label, Some([1, 2, 3]));
         let run = kind.shaped[&key].buffer.layout_runs().next().unwrap();
         let db = kind.fonts.db();
         let family = |id| db.face(id).unwrap().families[0].0.clone();
+        let mut glyphs: Vec<_> = run.glyphs.iter().collect();
+        glyphs.sort_by(|a, b| a.x.total_cmp(&b.x));
         (
-            run.glyphs.iter().map(|glyph| glyph.start).collect(),
-            run.glyphs.iter().map(|glyph| family(glyph.font_id)).collect(),
+            glyphs.iter().map(|glyph| glyph.start).collect(),
+            glyphs.iter().map(|glyph| family(glyph.font_id)).collect(),
         )
     }
 

@@ -422,7 +422,7 @@ mod tests {
     use crate::view::Theme;
 
     fn text(lines: &[Vec<TextRun>]) -> Vec<String> {
-        lines.iter().map(|line| super::super::text_of(line)).collect()
+        lines.iter().map(|line| text_of(line)).collect()
     }
 
     #[test]
@@ -565,8 +565,7 @@ mod tests {
                     width: size[0] as f32,
                     height: height + 1.0,
                 };
-                let said: String =
-                    dress.labels.iter().map(|label| super::super::text_of(&label.runs)).collect();
+                let said: String = dress.labels.iter().map(|label| text_of(&label.runs)).collect();
                 let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
                 assert_eq!(letters(&said), letters(text), "{size:?}: words are missing");
                 for label in &dress.labels {
