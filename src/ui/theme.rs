@@ -159,7 +159,7 @@ pub fn install(ctx: &egui::Context) {
 pub fn screen_scale(ctx: &egui::Context) -> f32 {
     let native = ctx.native_pixels_per_point().unwrap_or(1.0);
     let height = ctx.viewport_rect().height() * ctx.pixels_per_point() / native;
-    ((height / 1080.0 * 4.0).floor() / 4.0).clamp(1.0, 4.0)
+    ((height / 1080.0 * 4.0 + 1e-3).floor() / 4.0).clamp(1.0, 4.0)
 }
 
 /// The share of the usual size at which text is drawn: `wanted`, but in a low or narrow window only so much that the
