@@ -265,7 +265,7 @@ fn fit_points(window: &mut Window, pixels: [f32; 2]) {
 
 #[test]
 fn the_largest_text_leaves_caption_and_transport_in_sight() {
-    for pixels in [SMALL, LARGE, [3840.0, 2160.0]] {
+    for pixels in [SMALL, LARGE] {
         let mut window = answered(pixels);
         fit_points(&mut window, pixels);
         let usual = window.ctx.zoom_factor();
