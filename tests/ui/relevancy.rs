@@ -138,7 +138,7 @@ fn maps_of_a_file_that_cannot_be_written_are_shown_all_the_same() {
     assert_ne!(doc.in_file, Some(doc.trace.id()), "the session keeps the maps");
     let texts: Vec<_> = window.state().notices.iter().map(|notice| &notice.text).collect();
     let is_told = |text: &&String| text.contains("not in the file") && text.contains("shared.vlm");
-    assert!(texts.iter().any(|text| is_told(text)), "{texts:?}");
+    assert!(texts.iter().any(is_told), "{texts:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
