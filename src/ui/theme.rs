@@ -242,7 +242,7 @@ mod tests {
         for window in [[1280.0, 720.0], [1920.0, 1080.0], [1000.0, 1400.0]] {
             let scale = largest(window[0], window[1]);
             assert!(scale >= 1.2, "{window:?}: {scale}");
-            let points = egui::Vec2::from(window) / scale;
+            let points = egui::Vec2::from(window) / scale + egui::Vec2::splat(1e-3);
             assert!(points.x >= LEAST_WINDOW.x && points.y >= LEAST_WINDOW.y, "{points}");
         }
         // A small window does not make text smaller than usual.

@@ -355,7 +355,7 @@ mod tests {
         ];
         let foot =
             |share| Foot { caption: Some(&runs), short: &runs, share, legend: None, scale: 1.0 };
-        for width in [210.0, 260.0, 320.0] {
+        for width in [240.0, 260.0, 320.0] {
             let lines = foot(Some(3)).caption_lines(width);
             let text: Vec<String> = lines.iter().map(|line| text_of(line)).collect();
             assert_eq!(text.len(), MOST_LINES, "{text:?}");
@@ -368,7 +368,7 @@ mod tests {
         let own = foot(None).caption_lines(260.0);
         assert!(text_of(&own[1]).ends_with('…'), "{own:?}");
         // A caption that fits is whole.
-        let whole = foot(Some(3)).caption_lines(900.0);
+        let whole = foot(Some(3)).caption_lines(1600.0);
         assert_eq!(text_of(&whole[0]), text_of(&runs));
     }
 }
