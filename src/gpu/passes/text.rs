@@ -390,6 +390,7 @@ fn area<'a>(label: &Label, shaped: &'a Shaped, color: Color) -> TextArea<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use crate::view::figure::Ink;
