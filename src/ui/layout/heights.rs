@@ -127,7 +127,7 @@ mod tests {
                 let heights = low.map(|share| share * 520.0);
                 assert!(heights[used] > USED_LEAST, "{heights:?}");
                 assert!(heights[0] >= upper.least - 0.1 && heights[1] >= BARS_LEAST - 0.1);
-                // Where nothing fits, the row in use can be read.
+                // A height that is too low for all rows goes to the row in use.
                 let lowest = shares_of_inspector(250.0, upper, true, Some(used));
                 assert!(lowest[used] > 0.6 && (sum(lowest) - 1.0).abs() < 1e-5, "{lowest:?}");
                 let high = shares_of_inspector(900.0, upper, true, Some(used));
