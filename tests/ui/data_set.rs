@@ -563,17 +563,21 @@ fn arrows_move_by_rows_and_the_sheet_follows() {
     assert!(doc.order().is_sorted_by(|a, b| values[*a] <= values[*b]));
 }
 
+/// Options of a window that keeps its sessions in a folder.
+fn with_sessions(folder: &Path) -> HeadlessOptions {
+    HeadlessOptions {
+        start: Start::Empty,
+        settings: Settings { advice_seen: true, animate: false, ..Settings::default() },
+        sessions: Some(folder.join("sessions")),
+        ..HeadlessOptions::default()
+    }
+}
+
 #[test]
 fn a_session_brings_the_table_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = write_table(folder.path(), "answers.parquet", SAMPLES);
-    let sessions = folder.path().join("sessions");
-    let options = || HeadlessOptions {
-        start: Start::Empty,
-        settings: Settings { advice_seen: true, animate: false, ..Settings::default() },
-        sessions: Some(sessions.clone()),
-        ..HeadlessOptions::default()
-    };
+    let options = || with_sessions(folder.path());
     let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
     window.state().intents.send(Intent::Open(path.clone()));
     until(&mut window, is_ready);
@@ -607,13 +611,7 @@ fn a_session_brings_the_table_back_as_it_was() {
 fn an_answer_of_a_session_goes_back_to_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = write_table(folder.path(), "answers.parquet", SAMPLES);
-    let sessions = folder.path().join("sessions");
-    let options = || HeadlessOptions {
-        start: Start::Empty,
-        settings: Settings { advice_seen: true, animate: false, ..Settings::default() },
-        sessions: Some(sessions.clone()),
-        ..HeadlessOptions::default()
-    };
+    let options = || with_sessions(folder.path());
     let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
     window.state().intents.send(Intent::Open(path));
     until(&mut window, is_ready);
